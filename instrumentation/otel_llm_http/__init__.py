@@ -1,0 +1,39 @@
+"""LLM calls at the HTTP layer: one patch per HTTP client, one dialect per provider protocol.
+
+Every Python LLM SDK ends in `send` of httpx or httpx2, a few in aiohttp or requests. Patching those sees every
+SDK, every hand-written call and every retry alike, and no release of an SDK can break it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+from otel_llm_http.clients import CLIENTS, Patches
+
+
+class HTTPInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Registers post-import hooks for the HTTP clients; never raises and imports none of them.
+
+    The hooks do nothing until `otel_llm.instrument()` has run, which is what `opentelemetry-instrument` and
+    `otel-llm run` do too.
+    """
+
+    _patches = Patches()
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Nothing has to be installed: a client that is never imported is never patched."""
+        return ()
+
+    def _instrument(self, **_: Any) -> None:
+        for module, patch in CLIENTS:
+            self._patches.when_imported(module, patch)
+
+    def _uninstrument(self, **_: Any) -> None:
+        self._patches.remove()
+
+    def seams(self) -> dict[str, str]:
+        """Return per client what became of its seam: `patched`, `not imported` or `failed: …`."""
+        return self._patches.report()

@@ -1,0 +1,128 @@
+"""requests: `Session.send`, and the reading of streamed responses in `Response.iter_content`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from otel_llm import calls, drops
+from otel_llm.calls import CallRecord
+from otel_llm_http.capture import Exchange, begin
+from otel_llm_http.clients._patches import Patches
+
+_RECORD: Final = "_otel_llm_record"  # not in `Response.__attrs__`, so a pickled response goes without it
+
+
+def patch(patches: Patches, module: Any) -> None:
+    """Patch the classes of requests."""
+    patches.replace(module.Session, "send", _send)
+    patches.replace(module.Response, "iter_content", _iter_content)
+    patches.replace(module.Response, "close", _close)
+
+
+def _body(request: Any) -> bytes | None:
+    body = request.body
+    if isinstance(body, str):
+        return body.encode()
+    return body if isinstance(body, bytes) else None
+
+
+def _begin(request: Any) -> Exchange | None:
+    recorder = calls.active
+    if recorder is None:
+        return None
+    url = urlsplit(request.url)
+    return begin(
+        recorder,
+        request.method,
+        url.hostname or "",
+        url.port,
+        url.path,
+        lambda: _body(request),
+        request.headers,
+    )
+
+
+def _send(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def send(self: Any, request: Any, **kwargs: Any) -> Any:
+        try:
+            exchange = _begin(request)
+        except Exception:
+            drops.internal_error("requests send")
+            exchange = None
+        if exchange is None:
+            return original(self, request, **kwargs)
+        try:
+            response = original(self, request, **kwargs)
+        except BaseException as exception:
+            exchange.leave()
+            try:
+                exchange.failed(exception)
+            except Exception:
+                drops.internal_error("requests failure")
+            raise
+        exchange.leave()
+        try:
+            exchange.responded(response.status_code, response.headers)
+            if response._content_consumed:
+                exchange.record.end(response.content)
+            else:
+                exchange.record.streaming = True
+                setattr(response, _RECORD, exchange.record)
+        except Exception:
+            drops.internal_error("requests response")
+            exchange.record.end()
+        return response
+
+    return send
+
+
+def _iter_content(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def iter_content(self: Any, *args: Any, **kwargs: Any) -> Any:
+        record = self.__dict__.get(_RECORD)
+        chunks = original(self, *args, **kwargs)
+        if record is None or record.done or record.reading:
+            return chunks
+        return _tee(chunks, record)
+
+    return iter_content
+
+
+def _tee(chunks: Any, record: CallRecord) -> Generator[Any, None, None]:
+    try:
+        record.reading = True
+        for data in chunks:
+            record.reading = False
+            record.chunk(data if isinstance(data, bytes) else str(data).encode())
+            yield data
+            record.reading = True
+    except GeneratorExit:
+        record.end()
+        raise
+    except BaseException as exception:
+        record.end(exception=exception)
+        raise
+    else:
+        record.end()
+    finally:
+        record.reading = False
+        if (close := getattr(chunks, "close", None)) is not None:
+            close()
+
+
+def _close(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def close(self: Any) -> None:
+        try:
+            original(self)
+        finally:
+            record = self.__dict__.get(_RECORD)
+            if record is not None and not record.reading:
+                del self.__dict__[_RECORD]
+                record.end()
+
+    return close

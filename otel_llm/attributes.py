@@ -1,0 +1,179 @@
+"""From a finished `LLMCall` to span attributes: the one place where a call is put into words.
+
+Runs on the worker, except `scrub_name`. Knows the content policies, not the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.trace import Span
+
+from otel_llm import semconv as sc
+from otel_llm.content import ContentPolicy, content_attributes
+from otel_llm.llm import AttributeValue, LLMCall
+from otel_llm.pricing import Cost, Pricer
+
+if TYPE_CHECKING:
+    from otel_llm.calls import CallRecord
+    from otel_llm.hosts import NearHosts
+    from otel_llm.redaction import Scrubber
+    from otel_llm.settings import Settings
+
+_MAX_NAMES: Final = 4096
+
+ContentSink = Callable[[Span, Mapping[str, AttributeValue]], None]
+"""Takes content that is kept outside of the span, just before the span ends."""
+
+
+class Describer:
+    """Turns calls into attributes, under the settings of one runtime."""
+
+    def __init__(self, settings: Settings, scrubber: Scrubber, near: NearHosts) -> None:
+        self._settings = settings
+        self._scrubber = scrubber
+        self._near = near
+        self._pricer = Pricer()
+        self._policy = settings.content
+        self._renames = sc.V1_41 if settings.semconv == "1.41" else None
+        self._names: dict[str, str] = {}
+        self.keep: ContentSink | None = None
+        """Takes what the local store keeps beyond what spans carry."""
+        self.emit: Callable[[CallRecord, LLMCall, Mapping[str, AttributeValue]], None] | None = None
+        """Takes what goes into events, where the program asked for content in events."""
+
+    def scrub(self, text: str) -> str:
+        """Return `text` without secrets."""
+        return self._scrubber.text(text)
+
+    def scrub_name(self, name: str) -> str:
+        """Return a model's name without secrets; remembered, since names repeat. Hot path."""
+        if (known := self._names.get(name)) is None:
+            known = self._scrubber.text(name)
+            if len(self._names) >= _MAX_NAMES:
+                self._names.clear()
+            self._names[name] = known
+        return known
+
+    def span_name(self, call: LLMCall) -> str:
+        """Return `{operation} {model}`, or the operation alone."""
+        if not call.request_model:
+            return call.operation
+        return f"{call.operation} {self.scrub_name(call.request_model)}"
+
+    def price(self, record: CallRecord, call: LLMCall) -> Cost | None:
+        """Return what the call cost by list prices; None where nobody knows, and for near hosts."""
+        if call.usage is None:
+            return None
+        return self._pricer.price(call, record.start_ns, priced=record.host not in self._near)
+
+    def attributes(self, record: CallRecord, call: LLMCall, cost: Cost | None) -> dict[str, AttributeValue]:
+        """Return what the span gets beyond what it started with."""
+        out: dict[str, Any] = {}
+        if call.request_model:
+            out[sc.REQUEST_MODEL] = self.scrub_name(call.request_model)
+        out[sc.OPERATION_NAME] = call.operation
+        if call.provider:
+            out[sc.PROVIDER_NAME] = call.provider
+        if call.stream:
+            out[sc.REQUEST_STREAM] = True
+        out.update(self._scrubbed(call.request))
+        self._response(record, call, out)
+        _usage(call, out)
+        if cost is not None:
+            if cost.input is not None:
+                out[sc.COST_INPUT] = cost.input
+            if cost.output is not None:
+                out[sc.COST_OUTPUT] = cost.output
+            out[sc.COST_TOTAL] = cost.total
+        if call.error is not None:
+            self._error(call, out)
+        if self._policy is not ContentPolicy.NONE:
+            out.update(self.content(call, self._policy))
+        return self._renamed(out)
+
+    def content(self, call: LLMCall, policy: ContentPolicy) -> dict[str, AttributeValue]:
+        """Return the content attributes that `policy` allows."""
+        settings = self._settings
+        return content_attributes(
+            call, policy, self._scrubber, settings.max_content_length, settings.preview_length
+        )
+
+    def before_end(self, record: CallRecord, call: LLMCall, attributes: Mapping[str, AttributeValue]) -> None:
+        """Hand on what is kept elsewhere than on the span."""
+        if self.keep is not None:
+            kept = self._settings.kept_content
+            if kept is not self._policy:
+                extra = {k: v for k, v in self.content(call, kept).items() if k not in attributes or k in _CONTENT}
+                if extra:
+                    self.keep(record.span, extra)
+        if self.emit is not None:
+            self.emit(record, call, attributes)
+
+    def _scrubbed(self, attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+        scrub = self._scrubber.attribute
+        return {k: scrub(k, v) if type(v) in _TEXTUAL else v for k, v in attributes.items()}
+
+    def _response(self, record: CallRecord, call: LLMCall, out: dict[str, Any]) -> None:
+        if call.response_id:
+            out[sc.RESPONSE_ID] = call.response_id
+        if call.response_model:
+            out[sc.RESPONSE_MODEL] = self.scrub_name(call.response_model)
+        if call.finish_reasons:
+            out[sc.RESPONSE_FINISH_REASONS] = tuple(call.finish_reasons)
+        if call.response:
+            out.update(self._scrubbed(call.response))
+        status = record.status
+        if status is not None:
+            out[sc.HTTP_STATUS_CODE] = status
+        if record.streaming and call.stream:
+            first = record.time_to_first_chunk_s
+            if first is not None:
+                out[sc.RESPONSE_TIME_TO_FIRST_CHUNK] = first
+                out[sc.STREAM_CHUNKS] = record.chunks
+            if (gaps := record.time_per_chunk_s) is not None:
+                out[sc.STREAM_CHUNK_MEAN], out[sc.STREAM_CHUNK_MAX] = gaps
+        if call.truncated:
+            out[sc.BODY_TRUNCATED] = True
+        if record.unavailable:
+            out[sc.CONTENT_UNAVAILABLE] = True
+
+    def _error(self, call: LLMCall, out: dict[str, Any]) -> None:
+        error = call.error
+        assert error is not None  # noqa: S101 (the caller has looked)
+        out[sc.ERROR_TYPE] = error.type
+        if error.message:
+            out[sc.ERROR_MESSAGE] = self._scrubber.text(error.message[:_MAX_NAMES])
+        if error.code:
+            out[sc.ERROR_CODE] = self._scrubber.text(error.code[:_MAX_NAMES])
+        if error.exception:
+            out[sc.EXCEPTION_TYPE] = error.exception
+
+    def _renamed(self, out: dict[str, Any]) -> dict[str, Any]:
+        if self._renames is None:
+            return out
+        return {self._renames.get(key, key): value for key, value in out.items()}
+
+
+def _usage(call: LLMCall, out: dict[str, Any]) -> None:
+    usage = call.usage
+    if usage is None:
+        return
+    for key, value in (
+        (sc.USAGE_INPUT_TOKENS, usage.input_tokens),
+        (sc.USAGE_OUTPUT_TOKENS, usage.output_tokens),
+        (sc.USAGE_CACHE_READ, usage.cache_read_tokens),
+        (sc.USAGE_CACHE_WRITE, usage.cache_write_tokens),
+        (sc.USAGE_REASONING, usage.reasoning_tokens),
+    ):
+        if value is not None:
+            out[key] = value
+    for tail, count in usage.by_modality.items():
+        out[sc.USAGE_PREFIX + tail] = count
+
+
+_TEXTUAL: Final = frozenset({str, tuple, list})
+_CONTENT: Final = frozenset(
+    {sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES, sc.SYSTEM_INSTRUCTIONS, sc.TOOL_DEFINITIONS},
+)

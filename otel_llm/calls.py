@@ -1,0 +1,470 @@
+"""A model call from its first byte to its ended span.
+
+On the caller's thread `Recorder.begin` starts the span with what a sampler needs, and `CallRecord` keeps
+references to bytes, which nobody can change. Everything else (parsing, redaction, pricing, attributes,
+metrics) happens in `CallRecord.finish`, on the worker, once.
+
+Knows no provider and no HTTP library: an `Endpoint` of a plug-in brings the parser along.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from otel_llm import drops
+from otel_llm import semconv as sc
+from otel_llm.errors import error_of
+from otel_llm.llm import CallError, Limits, LLMCall
+
+if TYPE_CHECKING:
+    from otel_llm.attributes import Describer
+    from otel_llm.finishing import Finisher
+    from otel_llm.hosts import NearHosts
+    from otel_llm.instruments import Instruments
+    from otel_llm.providers import Seat
+
+HAND_OVER_BYTES: Final = 1 << 16
+"""A stream's chunks go to the worker whenever so many bytes have gathered, so that a stream of any length holds
+no more than this on the caller's side."""
+
+_OVERHEAD_BYTES: Final = 1024
+_MAX_TEXT: Final = 4096
+_BROKEN_OFF: Final = frozenset({"cancelled", "connection", "timeout"})
+
+
+class CallParser(Protocol):
+    """What turns the bytes of one exchange into an `LLMCall`; never raises. Used on the worker only."""
+
+    def request(self, body: bytes | None, content_type: str | None) -> None: ...
+    def response(self, status: int, headers: Mapping[str, str]) -> None: ...
+    def feed(self, data: bytes) -> None: ...
+    def end(self) -> LLMCall: ...
+
+
+class Endpoint(Protocol):
+    """What is known of a call before it is sent."""
+
+    @property
+    def operation(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    def parser(self, limits: Limits) -> CallParser:
+        """Return a parser for one exchange with this endpoint."""
+        ...
+
+
+class Recorder:
+    """Starts calls and owns what finishes them.
+
+    Args:
+        seat: where spans are made.
+        finisher: the queue they end through.
+        describer: turns an `LLMCall` into attributes.
+        instruments: the metrics, or None.
+        near: the hosts that the trace may go on at.
+        limits: how much of a body is kept and parsed.
+    """
+
+    __slots__ = ("describer", "finisher", "instruments", "limits", "near", "seat")
+
+    def __init__(
+        self,
+        seat: Seat,
+        finisher: Finisher,
+        describer: Describer,
+        instruments: Instruments | None,
+        near: NearHosts,
+        limits: Limits,
+    ) -> None:
+        self.near = near
+        self.seat = seat
+        self.finisher = finisher
+        self.describer = describer
+        self.instruments = instruments
+        self.limits = limits
+
+    def begin(
+        self,
+        endpoint: Endpoint,
+        model: str | None,
+        host: str,
+        port: int | None,
+        body: bytes | None,
+        content_type: str | None = None,
+        *,
+        resend_count: int = 0,
+        retry_of: Span | None = None,
+        kind: SpanKind = SpanKind.CLIENT,
+    ) -> CallRecord | None:
+        """Start the span of a call, as a child of the current one. Hot path.
+
+        Args:
+            endpoint: what is called.
+            model: the model asked for, as far as it is known without parsing.
+            host: the server's host name.
+            port: its port, None for the scheme's own.
+            body: the request's bytes, by reference; None where they are not at hand.
+            content_type: the request's.
+            resend_count: how many attempts came before this one.
+            retry_of: the span of the attempt before.
+            kind: CLIENT, or INTERNAL where the model runs in this process.
+
+        Returns:
+            The record, or None where nobody wants it (sampled out, and no metrics).
+        """
+        operation = endpoint.operation
+        attributes: dict[str, Any] = {
+            sc.OPERATION_NAME: operation,
+            sc.PROVIDER_NAME: endpoint.provider,
+            sc.SERVER_ADDRESS: host,
+        }
+        name = operation
+        if model:
+            model = self.describer.scrub_name(model)
+            attributes[sc.REQUEST_MODEL] = model
+            name = f"{operation} {model}"
+        if port is not None:
+            attributes[sc.SERVER_PORT] = port
+        links: Sequence[Link] | None = None
+        if resend_count:
+            attributes[sc.HTTP_RESEND_COUNT] = resend_count
+            if retry_of is not None:
+                links = (Link(retry_of.get_span_context(), {sc.LINK_KIND: sc.LINK_RETRY_OF}),)
+        start_ns = time_ns()
+        span = self.seat.tracer().start_span(name, None, kind, attributes, links, start_ns)
+        if self.instruments is None and not span.is_recording():
+            return None
+        return CallRecord(self, endpoint, span, model, host, port, start_ns, body, content_type)
+
+
+class CallRecord:
+    """One attempt at one call, while it runs and until it is finished."""
+
+    __slots__ = (
+        "_body",
+        "_bytes_kept",
+        "_chunks",
+        "_content_type",
+        "_end",
+        "_failure",
+        "_first",
+        "_gap_max",
+        "_headers",
+        "_host",
+        "_last",
+        "_model",
+        "_parser",
+        "_pending",
+        "_pending_bytes",
+        "_port",
+        "_recorder",
+        "_shed",
+        "_start",
+        "_status",
+        "_unavailable",
+        "done",
+        "endpoint",
+        "nbytes",
+        "reading",
+        "span",
+        "start_ns",
+        "streaming",
+    )
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        endpoint: Endpoint,
+        span: Span,
+        model: str | None,
+        host: str,
+        port: int | None,
+        start_ns: int,
+        body: bytes | None,
+        content_type: str | None,
+    ) -> None:
+        self._recorder = recorder
+        self.endpoint = endpoint
+        self.span = span
+        self.start_ns = start_ns
+        self._model = model
+        self._host = host
+        self._port = port
+        self._body = body
+        self._content_type = content_type
+        self._start = perf_counter()
+        self._first: float | None = None
+        self._last = 0.0
+        self._gap_max = 0.0
+        self._chunks = 0
+        self._end: float | None = None
+        self._status: int | None = None
+        self._headers: Any = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._parser: CallParser | None = None
+        self._failure: CallError | None = None
+        self._shed = False
+        self._unavailable = False
+        self.nbytes = _OVERHEAD_BYTES
+        self.done = False
+        self.streaming = False
+        self.reading = False  # while the client reads for us, a close is not the program's
+
+    # --- on the caller's thread ---------------------------------------------------------------------
+
+    def responded(self, status: int, headers: Any) -> None:
+        """Note the response's status and headers (a mapping, or pairs of bytes or text; kept by reference)."""
+        self._status = status
+        self._headers = headers
+
+    def chunk(self, data: bytes) -> None:
+        """Note a piece of the response's body, uncompressed, and when it came. Hot path of streams."""
+        now = perf_counter()
+        if self._first is None:
+            self._first = now
+        else:
+            gap = now - self._last
+            if gap > self._gap_max:
+                self._gap_max = gap
+        self._last = now
+        self._chunks += 1
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes > HAND_OVER_BYTES:
+            self._hand_over()
+
+    def raw_chunk(self, data: bytes) -> None:
+        """Note that a piece came which shows us nothing, still compressed."""
+        self.chunk(b"")
+        self._pending.clear()
+
+    def content_unavailable(self) -> None:
+        """Note that the program reads the body in a way that shows us nothing (raw, still compressed)."""
+        self._unavailable = True
+
+    def end(self, content: bytes | None = None, exception: BaseException | None = None) -> None:
+        """Hand the call over to be finished. Only the first of several calls counts.
+
+        Args:
+            content: the whole body, uncompressed, of a response that was not streamed.
+            exception: what the program saw, if it saw one.
+        """
+        if self.done:
+            return
+        self.done = True
+        self._end = perf_counter()
+        if content is not None:
+            self._pending.append(content)
+            self._pending_bytes += len(content)
+        if exception is not None:
+            # Its words, not itself: an exception keeps the frames of the program alive.
+            self._failure = CallError(error_of(exception), text_of(exception), None, qualified_name(exception))
+        self.nbytes = _OVERHEAD_BYTES + self._pending_bytes + (len(self._body) if self._body else 0)
+        self._recorder.finisher.put(self)
+
+    def __del__(self) -> None:
+        # A response that nobody read or closed: the last reference to it has gone.
+        if not getattr(self, "done", True):
+            try:
+                last = self._last
+                self.end()
+                self._end = last or self._end
+            except Exception:
+                drops.internal_error("an abandoned call")
+
+    def _hand_over(self) -> None:
+        chunks, self._pending, self._pending_bytes = self._pending, [], 0
+        self._recorder.finisher.put(_Chunks(self, chunks))
+
+    def shed(self) -> None:
+        """Let the bodies go; facts about the exchange itself stay."""
+        self._shed = True
+        self._body = None
+        self._pending = []
+        self.nbytes = _OVERHEAD_BYTES
+
+    def abandon(self) -> None:
+        """End the span with nothing but what it started with."""
+        self.shed()
+        try:
+            self.span.end(self._end_ns())
+        except Exception:
+            drops.internal_error("abandoning a call")
+
+    # --- on the worker ------------------------------------------------------------------------------
+
+    def feed(self, chunks: list[bytes]) -> None:
+        """Parse some of the response."""
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = self.endpoint.parser(self._recorder.limits)
+            parser.request(self._body, self._content_type)
+            self._body = None
+            if self._status is not None:
+                parser.response(self._status, headers_of(self._headers))
+        for data in chunks:
+            parser.feed(data)
+
+    def finish(self) -> None:
+        """Parse, describe, price, measure, and end the span at the time the call ended."""
+        recorder = self._recorder
+        end_ns = self._end_ns()
+        try:
+            self.feed(self._pending)
+            self._pending = []
+            assert self._parser is not None  # noqa: S101 (feed has just made it)
+            call = self._parser.end()
+            self._parser = None
+            self._settle(call)
+            cost = recorder.describer.price(self, call)
+            span = self.span
+            if span.is_recording():
+                attributes = recorder.describer.attributes(self, call, cost)
+                name = recorder.describer.span_name(call)
+                if call.request_model != self._model:
+                    span.update_name(name)
+                span.set_attributes(attributes)
+                if call.error is not None:
+                    span.set_status(
+                        Status(StatusCode.ERROR, recorder.describer.scrub(call.error.message or call.error.type)),
+                    )
+                recorder.describer.before_end(self, call, attributes)
+        except Exception:
+            drops.internal_error("finishing a call")
+            call = cost = None
+        finally:
+            # Whatever happened above, the span ends: the program's trace must not have a hole.
+            self.span.end(end_ns)
+        if call is not None and recorder.instruments is not None:
+            recorder.instruments.record_call(self, call, None if cost is None else cost.total)
+
+    def _settle(self, call: LLMCall) -> None:
+        """Reconcile what the payload said with what happened to the exchange."""
+        if self._shed:
+            call.truncated = True
+        if self._failure is not None:
+            if not call.complete:  # once the payload said that it was whole, closing it early is no failure
+                call.error = self._failure
+        elif (
+            self.streaming
+            and not call.complete
+            and not self._shed
+            and not self._unavailable
+            and call.error is None
+        ):
+            # The program closed or forgot the stream before its payload said that it was whole.
+            call.error = CallError("cancelled", message="the stream was closed before its end")
+        if call.error is not None and self._status is not None and call.error.type in _BROKEN_OFF:
+            call.finish_reasons = call.finish_reasons or ["error"]
+
+    def _end_ns(self) -> int:
+        end = self._end if self._end is not None else perf_counter()
+        return self.start_ns + int((end - self._start) * 1e9)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the start of the call to its end."""
+        return (self._end if self._end is not None else perf_counter()) - self._start
+
+    @property
+    def time_to_first_chunk_s(self) -> float | None:
+        """Seconds to the first piece of a streamed answer; None where it was not streamed."""
+        return None if self._first is None else self._first - self._start
+
+    @property
+    def time_per_chunk_s(self) -> tuple[float, float] | None:
+        """Mean and longest time between two chunks, in seconds; None for fewer than two."""
+        if self._first is None or self._chunks < 2:
+            return None
+        return (self._last - self._first) / (self._chunks - 1), self._gap_max
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks came."""
+        return self._chunks
+
+    @property
+    def host(self) -> str:
+        """The server's host name."""
+        return self._host
+
+    @property
+    def port(self) -> int | None:
+        """The server's port."""
+        return self._port
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status, None where no response came."""
+        return self._status
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether the program read the body in a way that shows us nothing."""
+        return self._unavailable
+
+
+class _Chunks:
+    """Some of a stream's chunks on their way to the worker, ahead of the call's end."""
+
+    __slots__ = ("_chunks", "_record", "nbytes")
+
+    def __init__(self, record: CallRecord, chunks: list[bytes]) -> None:
+        self._record = record
+        self._chunks = chunks
+        self.nbytes = sum(map(len, chunks))
+
+    def finish(self) -> None:
+        self._record.feed(self._chunks)
+
+    def shed(self) -> None:
+        self._chunks = []
+        self._record.shed()
+        self.nbytes = 0
+
+    def abandon(self) -> None:
+        self.shed()
+
+
+def headers_of(headers: Any) -> dict[str, str]:
+    """Return headers as text with lower-case names, from a mapping or from pairs of bytes or text."""
+    if headers is None:
+        return {}
+    pairs = headers.items() if hasattr(headers, "items") else headers
+    return {_text(name).lower(): _text(value) for name, value in pairs}
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def text_of(exception: BaseException) -> str:
+    """Return an exception's own words, bounded; some exceptions fail at saying them."""
+    try:
+        return str(exception)[:_MAX_TEXT] or type(exception).__name__
+    except Exception:
+        return type(exception).__name__
+
+
+def qualified_name(exception: BaseException) -> str:
+    """Return `module.Class` of an exception, without `builtins.`."""
+    kind = type(exception)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+_active_lock = threading.Lock()
+active: Recorder | None = None
+"""The recorder that hooks use; None while nothing is instrumented. Read on the hot path."""
+
+
+def activate(recorder: Recorder | None) -> None:
+    """Give hooks a recorder, or take it away."""
+    global active
+    with _active_lock:
+        active = recorder

@@ -1,0 +1,148 @@
+"""Every name the core uses: spans, attribute keys, metrics, units, buckets. Nothing else may spell one.
+
+The `gen_ai.*` names are those of open-telemetry/semantic-conventions-genai (main, 2026-11), which
+renamed some of v1.41's; `V1_41` maps back for backends that still read the older dialect
+(`Settings.semconv`). Names of ours live under `otel_llm.*`. Together with the `semconv` modules of the
+plug-ins they form a tree: no key is also a prefix segment of another.
+"""
+
+from typing import Final
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/gen-ai/1.42.0"
+
+# --- operations (gen_ai.operation.name) -----------------------------------------------------------
+CHAT: Final = "chat"
+GENERATE_CONTENT: Final = "generate_content"
+TEXT_COMPLETION: Final = "text_completion"
+EMBEDDINGS: Final = "embeddings"
+FETCH_RESPONSE: Final = "fetch_response"
+EXECUTE_TOOL: Final = "execute_tool"
+INVOKE_AGENT: Final = "invoke_agent"
+INVOKE_WORKFLOW: Final = "invoke_workflow"
+INFERENCE_OPERATIONS: Final = frozenset({CHAT, GENERATE_CONTENT, TEXT_COMPLETION})
+
+# --- span attributes: the call --------------------------------------------------------------------
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+AGENT_NAME: Final = "gen_ai.agent.name"
+
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
+
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
+
+USAGE_PREFIX: Final = "gen_ai.usage."
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE: Final = "gen_ai.usage.cache_write.input_tokens"
+USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
+
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
+
+OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
+OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
+OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+HTTP_STATUS_CODE: Final = "http.response.status_code"
+HTTP_RESEND_COUNT: Final = "http.request.resend_count"
+
+# --- span attributes: ours ------------------------------------------------------------------------
+REQUEST_ID: Final = "otel_llm.request_id"
+RETRY_AFTER: Final = "otel_llm.retry_after"  # seconds
+RATE_LIMIT_PREFIX: Final = "otel_llm.rate_limit."  # + limit/remaining/reset . requests/tokens …
+ERROR_CODE: Final = "otel_llm.error.code"
+ERROR_MESSAGE: Final = "otel_llm.error.message"
+COST_INPUT: Final = "otel_llm.cost.input"  # USD
+COST_OUTPUT: Final = "otel_llm.cost.output"  # USD
+COST_TOTAL: Final = "otel_llm.cost.total"  # USD
+STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
+STREAM_CHUNK_MEAN: Final = "otel_llm.stream.time_per_chunk.mean"  # seconds
+STREAM_CHUNK_MAX: Final = "otel_llm.stream.time_per_chunk.max"  # seconds
+INPUT_LENGTH: Final = "otel_llm.input.length"  # characters
+INPUT_MESSAGE_COUNT: Final = "otel_llm.input.message_count"
+OUTPUT_LENGTH: Final = "otel_llm.output.length"  # characters
+OUTPUT_TOOL_CALLS: Final = "otel_llm.output.tool_calls"  # names, in order
+TOOLS_OFFERED: Final = "otel_llm.input.tool_count"
+BODY_TRUNCATED: Final = "otel_llm.body_truncated"
+CONTENT_UNAVAILABLE: Final = "otel_llm.content_unavailable"
+FORCE_SAMPLE: Final = "otel_llm.force_sample"
+
+# --- links ----------------------------------------------------------------------------------------
+LINK_KIND: Final = "otel_llm.link"
+LINK_RETRY_OF: Final = "retry_of"
+
+# --- events ---------------------------------------------------------------------------------------
+EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
+EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+EVENT_EXCEPTION: Final = "gen_ai.client.operation.exception"
+
+# --- metrics --------------------------------------------------------------------------------------
+METRIC_DURATION: Final = "gen_ai.client.inference.duration"
+METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
+METRIC_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.inference.time_to_first_chunk"
+METRIC_TIME_PER_CHUNK: Final = "gen_ai.client.inference.time_per_output_chunk"
+METRIC_INPUT_TOKENS: Final = "gen_ai.client.inference.operation.input_tokens"
+METRIC_OUTPUT_TOKENS: Final = "gen_ai.client.inference.operation.output_tokens"
+METRIC_USAGE_PREFIX: Final = "gen_ai.client.inference.usage."
+METRIC_TOKEN_USAGE_V1_41: Final = "gen_ai.client.token.usage"  # noqa: S105 (a metric name)
+METRIC_COST: Final = "otel_llm.client.cost"
+METRIC_DROPPED: Final = "otel_llm.dropped"
+METRIC_QUEUE_BYTES: Final = "otel_llm.queue.size"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
+DROP_WHAT: Final = "otel_llm.drop.what"
+DROP_REASON: Final = "otel_llm.drop.reason"
+
+UNIT_SECONDS: Final = "s"
+UNIT_TOKENS: Final = "{token}"
+UNIT_USD: Final = "{USD}"
+UNIT_BYTES: Final = "By"
+UNIT_ITEMS: Final = "{item}"
+
+# The conventions' duration buckets end at 82 s; reasoning models and rollouts take longer.
+DURATION_BUCKETS: Final = (
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+    163.84, 327.68, 655.36, 1310.72,
+)  # fmt: skip
+TOKEN_BUCKETS: Final = (
+    1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864,
+)  # fmt: skip
+
+V1_41: Final[dict[str, str]] = {
+    USAGE_CACHE_WRITE: "gen_ai.usage.cache_creation.input_tokens",
+    METRIC_DURATION: METRIC_OPERATION_DURATION,
+    METRIC_TIME_TO_FIRST_CHUNK: "gen_ai.client.operation.time_to_first_chunk",
+    METRIC_TIME_PER_CHUNK: "gen_ai.client.operation.time_per_output_chunk",
+}
+"""Names of today -> names of semantic conventions v1.41, where they differ."""
