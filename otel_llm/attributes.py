@@ -105,7 +105,9 @@ class Describer:
         if self.keep is not None:
             kept = self._settings.kept_content
             if kept is not self._policy:
-                extra = {k: v for k, v in self.content(call, kept).items() if k not in attributes or k in _CONTENT}
+                extra = {
+                    k: v for k, v in self.content(call, kept).items() if k not in attributes or k in _CONTENT
+                }
                 if extra:
                     self.keep(record.span, extra)
         if self.emit is not None:
@@ -160,15 +162,14 @@ def _usage(call: LLMCall, out: dict[str, Any]) -> None:
     usage = call.usage
     if usage is None:
         return
-    for key, value in (
+    counts = (
         (sc.USAGE_INPUT_TOKENS, usage.input_tokens),
         (sc.USAGE_OUTPUT_TOKENS, usage.output_tokens),
         (sc.USAGE_CACHE_READ, usage.cache_read_tokens),
         (sc.USAGE_CACHE_WRITE, usage.cache_write_tokens),
         (sc.USAGE_REASONING, usage.reasoning_tokens),
-    ):
-        if value is not None:
-            out[key] = value
+    )
+    out.update([(key, value) for key, value in counts if value is not None])
     for tail, count in usage.by_modality.items():
         out[sc.USAGE_PREFIX + tail] = count
 

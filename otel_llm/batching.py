@@ -143,8 +143,10 @@ class BoundedBatchProcessor(SpanProcessor):
                     return
 
     def _urgent(self) -> bool:
-        return self._stopping or self._wanted != self._answered or (
-            len(self._queue) >= self._batch_spans and not self._failing
+        return (
+            self._stopping
+            or self._wanted != self._answered
+            or (len(self._queue) >= self._batch_spans and not self._failing)
         )
 
     def _send_all(self) -> bool:

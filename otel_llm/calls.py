@@ -10,16 +10,17 @@ Knows no provider and no HTTP library: an `Endpoint` of a plug-in brings the par
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from otel_llm import drops
 from otel_llm import semconv as sc
-from otel_llm.errors import error_of
+from otel_llm.errors import failure_of
 from otel_llm.llm import CallError, Limits, LLMCall
+from otel_llm.parsing import CallParser, Endpoint, headers_of
 
 if TYPE_CHECKING:
     from otel_llm.attributes import Describer
@@ -33,29 +34,7 @@ HAND_OVER_BYTES: Final = 1 << 16
 no more than this on the caller's side."""
 
 _OVERHEAD_BYTES: Final = 1024
-_MAX_TEXT: Final = 4096
 _BROKEN_OFF: Final = frozenset({"cancelled", "connection", "timeout"})
-
-
-class CallParser(Protocol):
-    """What turns the bytes of one exchange into an `LLMCall`; never raises. Used on the worker only."""
-
-    def request(self, body: bytes | None, content_type: str | None) -> None: ...
-    def response(self, status: int, headers: Mapping[str, str]) -> None: ...
-    def feed(self, data: bytes) -> None: ...
-    def end(self) -> LLMCall: ...
-
-
-class Endpoint(Protocol):
-    """What is known of a call before it is sent."""
-
-    @property
-    def operation(self) -> str: ...
-    @property
-    def provider(self) -> str: ...
-    def parser(self, limits: Limits) -> CallParser:
-        """Return a parser for one exchange with this endpoint."""
-        ...
 
 
 class Recorder:
@@ -145,36 +124,23 @@ class Recorder:
 class CallRecord:
     """One attempt at one call, while it runs and until it is finished."""
 
-    __slots__ = (
-        "_body",
-        "_bytes_kept",
-        "_chunks",
-        "_content_type",
-        "_end",
-        "_failure",
-        "_first",
-        "_gap_max",
-        "_headers",
-        "_host",
-        "_last",
-        "_model",
-        "_parser",
-        "_pending",
-        "_pending_bytes",
-        "_port",
-        "_recorder",
-        "_shed",
-        "_start",
-        "_status",
-        "_unavailable",
-        "done",
-        "endpoint",
-        "nbytes",
-        "reading",
-        "span",
-        "start_ns",
-        "streaming",
-    )
+    # Defaults on the class: making a record is on the hot path, and most of these never change.
+    done = False
+    streaming = False
+    reading = False  # while the client reads for us, a close is not the program's
+    nbytes = _OVERHEAD_BYTES
+    _first: float | None = None
+    _last = 0.0
+    _gap_max = 0.0
+    _chunks = 0
+    _end: float | None = None
+    _status: int | None = None
+    _headers: Any = None
+    _pending_bytes = 0
+    _parser: CallParser | None = None
+    _failure: CallError | None = None
+    _shed = False
+    _unavailable = False
 
     def __init__(
         self,
@@ -197,24 +163,8 @@ class CallRecord:
         self._port = port
         self._body = body
         self._content_type = content_type
-        self._start = perf_counter()
-        self._first: float | None = None
-        self._last = 0.0
-        self._gap_max = 0.0
-        self._chunks = 0
-        self._end: float | None = None
-        self._status: int | None = None
-        self._headers: Any = None
         self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._parser: CallParser | None = None
-        self._failure: CallError | None = None
-        self._shed = False
-        self._unavailable = False
-        self.nbytes = _OVERHEAD_BYTES
-        self.done = False
-        self.streaming = False
-        self.reading = False  # while the client reads for us, a close is not the program's
+        self._start = perf_counter()
 
     # --- on the caller's thread ---------------------------------------------------------------------
 
@@ -230,8 +180,7 @@ class CallRecord:
             self._first = now
         else:
             gap = now - self._last
-            if gap > self._gap_max:
-                self._gap_max = gap
+            self._gap_max = max(self._gap_max, gap)
         self._last = now
         self._chunks += 1
         self._pending.append(data)
@@ -239,7 +188,7 @@ class CallRecord:
         if self._pending_bytes > HAND_OVER_BYTES:
             self._hand_over()
 
-    def raw_chunk(self, data: bytes) -> None:
+    def raw_chunk(self, _data: bytes) -> None:
         """Note that a piece came which shows us nothing, still compressed."""
         self.chunk(b"")
         self._pending.clear()
@@ -263,14 +212,13 @@ class CallRecord:
             self._pending.append(content)
             self._pending_bytes += len(content)
         if exception is not None:
-            # Its words, not itself: an exception keeps the frames of the program alive.
-            self._failure = CallError(error_of(exception), text_of(exception), None, qualified_name(exception))
+            self._failure = failure_of(exception)
         self.nbytes = _OVERHEAD_BYTES + self._pending_bytes + (len(self._body) if self._body else 0)
         self._recorder.finisher.put(self)
 
     def __del__(self) -> None:
         # A response that nobody read or closed: the last reference to it has gone.
-        if not getattr(self, "done", True):
+        if not self.done and "_start" in self.__dict__:
             try:
                 last = self._last
                 self.end()
@@ -293,7 +241,7 @@ class CallRecord:
         """End the span with nothing but what it started with."""
         self.shed()
         try:
-            self.span.end(self._end_ns())
+            self.span.end(self.end_ns)
         except Exception:
             drops.internal_error("abandoning a call")
 
@@ -314,7 +262,7 @@ class CallRecord:
     def finish(self) -> None:
         """Parse, describe, price, measure, and end the span at the time the call ended."""
         recorder = self._recorder
-        end_ns = self._end_ns()
+        end_ns = self.end_ns
         try:
             self.feed(self._pending)
             self._pending = []
@@ -332,7 +280,9 @@ class CallRecord:
                 span.set_attributes(attributes)
                 if call.error is not None:
                     span.set_status(
-                        Status(StatusCode.ERROR, recorder.describer.scrub(call.error.message or call.error.type)),
+                        Status(
+                            StatusCode.ERROR, recorder.describer.scrub(call.error.message or call.error.type)
+                        ),
                     )
                 recorder.describer.before_end(self, call, attributes)
         except Exception:
@@ -363,7 +313,9 @@ class CallRecord:
         if call.error is not None and self._status is not None and call.error.type in _BROKEN_OFF:
             call.finish_reasons = call.finish_reasons or ["error"]
 
-    def _end_ns(self) -> int:
+    @property
+    def end_ns(self) -> int:
+        """When the call ended, in nanoseconds since the epoch, by a clock that does not jump."""
         end = self._end if self._end is not None else perf_counter()
         return self.start_ns + int((end - self._start) * 1e9)
 
@@ -380,7 +332,7 @@ class CallRecord:
     @property
     def time_per_chunk_s(self) -> tuple[float, float] | None:
         """Mean and longest time between two chunks, in seconds; None for fewer than two."""
-        if self._first is None or self._chunks < 2:
+        if self._first is None or self._chunks == 1:
             return None
         return (self._last - self._first) / (self._chunks - 1), self._gap_max
 
@@ -430,32 +382,6 @@ class _Chunks:
 
     def abandon(self) -> None:
         self.shed()
-
-
-def headers_of(headers: Any) -> dict[str, str]:
-    """Return headers as text with lower-case names, from a mapping or from pairs of bytes or text."""
-    if headers is None:
-        return {}
-    pairs = headers.items() if hasattr(headers, "items") else headers
-    return {_text(name).lower(): _text(value) for name, value in pairs}
-
-
-def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-def text_of(exception: BaseException) -> str:
-    """Return an exception's own words, bounded; some exceptions fail at saying them."""
-    try:
-        return str(exception)[:_MAX_TEXT] or type(exception).__name__
-    except Exception:
-        return type(exception).__name__
-
-
-def qualified_name(exception: BaseException) -> str:
-    """Return `module.Class` of an exception, without `builtins.`."""
-    kind = type(exception)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 _active_lock = threading.Lock()

@@ -6,9 +6,6 @@ the program. `loop.run_in_executor` submits to an executor and is covered by it.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
-
 from opentelemetry import propagate
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 
@@ -33,12 +30,8 @@ class ThreadContext:
             self._ours = False
 
 
-class _Headers(dict[str, str]):
-    """A carrier that only collects."""
-
-
 def carrier() -> dict[str, str]:
     """Return the headers that continue the current trace elsewhere, by the program's own propagators."""
-    headers: MutableMapping[str, Any] = _Headers()
+    headers: dict[str, str] = {}
     propagate.inject(headers)
-    return dict(headers)
+    return headers

@@ -62,7 +62,7 @@ def internal_error(where: str) -> None:
     """
     count("internal_error", where)
     if debug:
-        logger.exception("otel_llm failed in %s; the program is not affected", where)
+        logger.error("otel_llm failed in %s; the program is not affected", where, exc_info=True)  # noqa: LOG014
     else:
         import sys
 

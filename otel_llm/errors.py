@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_llm.llm import ErrorType
+from otel_llm.llm import CallError, ErrorType
 
 _BY_NAME: Final[tuple[tuple[str, ErrorType], ...]] = (
     ("timeout", "timeout"),
@@ -24,6 +24,7 @@ _BY_NAME: Final[tuple[tuple[str, ErrorType], ...]] = (
 )
 
 _MAX_CACHED: Final = 1024
+_MAX_TEXT: Final = 4096
 _known: dict[type[BaseException], ErrorType] = {}
 
 
@@ -48,3 +49,25 @@ def _classify(kind: type[BaseException]) -> ErrorType:
             if part in name:
                 return error
     return "connection"
+
+
+def failure_of(exception: BaseException) -> CallError:
+    """Return an exception as a failed call: its class, its own words (bounded), its name; not itself.
+
+    An exception kept would keep the frames of the program alive.
+    """
+    return CallError(error_of(exception), _text_of(exception), None, _qualified_name(exception))
+
+
+def _text_of(exception: BaseException) -> str:
+    """Return an exception's own words, bounded; some exceptions fail at saying them."""
+    try:
+        return str(exception)[:_MAX_TEXT] or type(exception).__name__
+    except Exception:
+        return type(exception).__name__
+
+
+def _qualified_name(exception: BaseException) -> str:
+    """Return `module.Class` of an exception, without `builtins.`."""
+    kind = type(exception)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

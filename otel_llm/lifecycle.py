@@ -1,7 +1,7 @@
 """The ends of a process: exit, SIGTERM, fork, and the short life of a multiprocessing worker.
 
 Nothing that was handed over may be lost, and nothing may take longer than was allowed. Imports no other module
-of ours; `runtime` gives it functions.
+of ours but `drops`; `runtime` gives it functions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from types import FrameType
 from typing import Any, Final
 
 import wrapt
+
+from otel_llm import drops
 
 _EXIT_PRIORITY: Final = 1000
 """multiprocessing runs finalizers from high to low; ours must run before its pools and managers go."""
@@ -40,7 +42,9 @@ class Lifecycle:
         self.enabled = True
         self._take_sigterm()
         atexit.unregister(self._exit)
-        atexit.register(self._exit)  # last registered, first run: before the program's own providers shut down
+        atexit.register(
+            self._exit
+        )  # last registered, first run: before the program's own providers shut down
         if self._registered:
             return
         self._registered = True
@@ -75,12 +79,10 @@ class Lifecycle:
             os.kill(os.getpid(), signum)
 
     def _exit(self) -> None:
-        if self.enabled:
-            self._on_exit()
+        _quietly("exit", self._on_exit, self.enabled)
 
     def _forked(self) -> None:
-        if self.enabled:
-            self._on_fork()
+        _quietly("fork", self._on_fork, self.enabled)
 
     def _watch_multiprocessing(self, util: Any) -> None:
         # A worker of multiprocessing leaves by os._exit: atexit is not run there, finalizers are. They are
@@ -91,3 +93,12 @@ class Lifecycle:
     def _started_by_multiprocessing(self) -> None:
         if self.enabled:
             self._finalize(None, self._exit, exitpriority=_EXIT_PRIORITY)
+
+
+def _quietly(where: str, do: Callable[[], None], enabled: bool) -> None:
+    if not enabled:
+        return
+    try:
+        do()
+    except Exception:
+        drops.internal_error(where)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -28,12 +29,12 @@ from otel_llm.exporting import OTEL_TRACES_EXPORTER, make_span_exporter, named_b
 from otel_llm.finishing import Finisher
 from otel_llm.hosts import NearHosts
 from otel_llm.instruments import Instruments, current_meter_provider
-from otel_llm.llm import Limits
 from otel_llm.lifecycle import Lifecycle
+from otel_llm.llm import Limits
 from otel_llm.providers import Seat, exporter_types
 from otel_llm.redaction import Scrubber
 from otel_llm.settings import Settings, SettingsError
-from otel_llm.signals import OwnMetrics
+from otel_llm.signals import OwnProvider, own_logs, own_metrics
 from otel_llm.version import VERSION
 
 GROUP: Final = "opentelemetry_instrumentor"
@@ -90,7 +91,8 @@ class Runtime:
         self.instrumentors: dict[str, Any] = {}
         self.handle = Handle(settings)
         self.store: Any = None
-        self.metrics: OwnMetrics | None = None
+        self.metrics: OwnProvider | None = None
+        self.logs: OwnProvider | None = None
         self.instruments: Instruments | None = None
         self._resource: Resource | None = None
 
@@ -110,6 +112,11 @@ class Runtime:
         self.seat.take(lambda: self.resource)
         if settings.metrics:
             self._measure()
+        self.logs = own_logs(lambda: self.resource, self.store)
+        if settings.capture.events:
+            from otel_llm.events import DetailEvents
+
+            self.describer.emit = DetailEvents(self.describer)
         calls.activate(
             calls.Recorder(
                 self.seat,
@@ -142,13 +149,7 @@ class Runtime:
             )
 
     def _measure(self) -> None:
-        exporter = None
-        if self.store is not None:
-            from otel_llm.store.metrics import StoreMetricExporter
-
-            exporter = StoreMetricExporter(self.store)
-        self.metrics = OwnMetrics(self.resource, exporter)
-        self.metrics.take()
+        self.metrics = own_metrics(lambda: self.resource, self.store)
         self.instruments = Instruments(
             current_meter_provider,
             self.describer.scrub_name,
@@ -205,6 +206,9 @@ class Runtime:
                 drops.internal_error(f"instrumentor {name}")
                 self.handle.instrumentations[name] = f"failed: {error}"
 
+    def _places(self) -> list[OwnProvider]:
+        return [place for place in (self.metrics, self.logs) if place is not None]
+
     def force_flush(self, timeout_s: float) -> bool:
         """Send and store everything handed over so far, within `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
@@ -213,27 +217,26 @@ class Runtime:
         flush = getattr(provider, "force_flush", None)
         if flush is not None:
             done &= _bounded(lambda: flush(_left_ms(deadline)), deadline)
+        for place in self._places():
+            done &= place.force_flush(_left_s(deadline))
         if self.store is not None:
             done &= self.store.flush(_left_s(deadline))
-        if self.metrics is not None:
-            done &= self.metrics.force_flush(_left_s(deadline))
         return done
 
     def stop(self, timeout_s: float) -> bool:
-        """Flush and stop everything within `timeout_s` seconds."""
+        """Flush and stop everything within `timeout_s` seconds. One part that fails does not keep the others."""
         deadline = time.monotonic() + timeout_s
         calls.activate(None)
-        done = self.finisher.close(timeout_s)
+        done = _safely("stopping the queue", lambda: self.finisher.close(timeout_s))
         for processor in self.processors:
             if isinstance(processor, BoundedBatchProcessor):
-                done &= processor.close(_left_s(deadline))
-        if self.metrics is not None:
-            self.metrics.close(_left_s(deadline))
+                done &= _safely("stopping an exporter", partial(_close, processor, deadline))
+        for place in self._places():
+            _safely("stopping metrics and logs", partial(_close, place, deadline))
         if self.store is not None:
-            done &= self.store.close(_left_s(deadline, at_least=0.5))
+            done &= _safely("closing the store", lambda: self.store.close(_left_s(deadline, at_least=0.5)))
         if self.seat.own is not None:
-            own = self.seat.own
-            done &= _bounded(own.shutdown, deadline)
+            done &= _bounded(self.seat.own.shutdown, deadline)
         return done
 
     def remove(self) -> None:
@@ -249,15 +252,10 @@ class Runtime:
     def after_fork_in_child(self) -> None:
         """Make a forked child fresh: its own queues, threads and store file, nothing of the parent's."""
         drops.reset()
-        self.finisher.after_fork_in_child()
-        self.seat.after_fork_in_child()
-        if self.instruments is not None:
-            self.instruments.after_fork_in_child()
-        if self.store is not None:
-            self.store.after_fork_in_child()
-        for processor in self.processors:
-            if isinstance(processor, BoundedBatchProcessor):
-                processor.after_fork_in_child()
+        fresh = [self.finisher, self.seat, self.instruments, self.store, *self.processors]
+        for part in fresh:
+            if (restart := getattr(part, "after_fork_in_child", None)) is not None:
+                _safely("a forked child", restart)
 
 
 _lock = threading.RLock()
@@ -424,7 +422,9 @@ _lifecycle = Lifecycle(_on_exit, _on_fork)
 
 
 def _instrumentors() -> list[EntryPoint]:
-    return sorted((ep for ep in entry_points(group=GROUP) if ep.name.startswith(PREFIX)), key=lambda ep: ep.name)
+    return sorted(
+        (ep for ep in entry_points(group=GROUP) if ep.name.startswith(PREFIX)), key=lambda ep: ep.name
+    )
 
 
 def _resource(settings: Settings) -> Resource:
@@ -444,16 +444,13 @@ def _left_ms(deadline: float) -> int:
     return int(_left_s(deadline) * 1000)
 
 
+def _close(part: Any, deadline: float) -> Any:
+    return part.close(_left_s(deadline))
+
+
 def _in_background(do: Callable[[], object]) -> threading.Thread | None:
     """Run `do` on a daemon thread; None where the interpreter starts no threads any more."""
-
-    def quietly() -> None:
-        try:
-            do()
-        except Exception:
-            drops.internal_error("shutdown")
-
-    thread = threading.Thread(target=quietly, name="otel_llm-stop", daemon=True)
+    thread = threading.Thread(target=_safely, args=("shutdown", do), name="otel_llm-stop", daemon=True)
     try:
         thread.start()
     except RuntimeError:
@@ -461,16 +458,20 @@ def _in_background(do: Callable[[], object]) -> threading.Thread | None:
     return thread
 
 
+def _safely(where: str, do: Callable[[], object]) -> bool:
+    """Run `do`; say whether it neither failed nor returned False."""
+    try:
+        return do() is not False
+    except Exception:
+        drops.internal_error(where)
+        return False
+
+
 def _bounded(do: Callable[[], object], deadline: float) -> bool:
     """Run `do`, but wait for it until `deadline` only; say whether it ended and did not return False."""
     results: list[bool] = []
     thread = _in_background(lambda: results.append(do() is not False))
     if thread is None:
-        try:
-            return do() is not False
-        except Exception:
-            drops.internal_error("shutdown")
-            return False
+        return _safely("shutdown", do)
     thread.join(_left_s(deadline))
     return bool(results and results[0])
-

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009 (`_setting` is `field` with our metadata)
 """What can be set, in one frozen dataclass: explicit argument > environment > default.
 
 Standard `OTEL_*` variables (exporters, endpoints, samplers, resource, limits) are read by OpenTelemetry
@@ -145,7 +146,9 @@ class Settings:
     shutdown_timeout: float = _setting(10.0, "OTEL_LLM_SHUTDOWN_TIMEOUT", _seconds)
     debug: bool = _setting(False, "OTEL_LLM_DEBUG", _boolean)
     capture: CaptureMode = field(default=CaptureMode.UNSET, metadata={"env": None, "parse": None})
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False, metadata={"env": None, "parse": None})
+    sources: Mapping[str, str] = field(
+        default_factory=dict, compare=False, metadata={"env": None, "parse": None}
+    )
 
     @property
     def kept_content(self) -> ContentPolicy:
@@ -180,7 +183,11 @@ class Settings:
             if name in arguments:
                 values[name] = _accept(f"argument {name}", arguments[name], spec.metadata["parse"], name)
                 sources[name] = "argument"
-            elif env is not None and (text := environ.get(env)) is not None and (text.strip() or name == "store"):
+            elif (
+                env is not None
+                and (text := environ.get(env)) is not None
+                and (text.strip() or name == "store")
+            ):
                 values[name] = _accept(env, text, spec.metadata["parse"], name)
                 sources[name] = env
             else:
@@ -222,7 +229,9 @@ def _check(where: str, value: Any, name: str) -> Any:
     if name in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
         raise SettingsError(f"{where} is {value!r}; it accepts a number, 0 or more")
     if name in _TUPLES:
-        if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(v, str) for v in value):
+        if not isinstance(value, list | tuple | set | frozenset) or not all(
+            isinstance(v, str) for v in value
+        ):
             raise SettingsError(f"{where} is {value!r}; it accepts a list of texts")
         value = tuple(value)
         if name == "redact_patterns":

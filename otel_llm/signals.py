@@ -1,85 +1,142 @@
 """Metrics and logs where the program has set up none: providers of our own that feed the store and exporters.
 
 Like our TracerProvider they leave the program's one `set_*_provider` call free. A program's own provider is
-used as it is; the store then gets metrics from a second, private MeterProvider, since no reader can be added
-to one that exists.
+used as it is: nothing is added to it, since neither readers nor processors of a provider are ours to change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry import metrics as metrics_api
 from opentelemetry.metrics import _internal as metrics_internal
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from otel_llm import drops
-from otel_llm.exporting import OTEL_METRICS_EXPORTER, make_exporter, named_by_environment
+from otel_llm.exporting import OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER, make_exporter, named_by_environment
 
 STORE_INTERVAL_MS: Final = 10_000
 
 
-class OwnMetrics:
-    """Our MeterProvider, while the program has none.
+class OwnProvider:
+    """A provider of ours, as long as the program has none.
 
     Args:
-        resource: describes this process.
-        store: takes metrics into the local store; None for no store.
+        module: OpenTelemetry's module that holds the global.
+        name: the global's name in it.
+        announce: told about the provider once it is in place.
     """
 
-    def __init__(self, resource: Resource, store: MetricExporter | None) -> None:
-        self._resource = resource
-        self._store = store
-        self._own: MeterProvider | None = None
+    def __init__(self, module: Any, name: str, announce: Callable[[Any], None] = lambda _: None) -> None:
+        self._module = module
+        self._name = name
+        self._announce = announce
+        self._provider: Any = None
 
-    def take(self) -> None:
-        """Put a MeterProvider of ours where the program has none and somebody wants metrics."""
-        if not isinstance(metrics_api.get_meter_provider(), metrics_internal._ProxyMeterProvider):
-            return
-        readers: list[MetricReader] = []
-        if self._store is not None:
-            readers.append(PeriodicExportingMetricReader(self._store, STORE_INTERVAL_MS))
-        for name in named_by_environment(OTEL_METRICS_EXPORTER):
-            exporter = make_exporter(name, OTEL_METRICS_EXPORTER)
-            if isinstance(exporter, MetricReader):
-                readers.append(exporter)
-            elif exporter is not None:
-                readers.append(PeriodicExportingMetricReader(exporter))
-        if not readers:
-            return
-        self._own = MeterProvider(readers, self._resource, shutdown_on_exit=False)
-        if hasattr(metrics_internal, "_METER_PROVIDER"):
-            # As with the TracerProvider: the one call of `set_meter_provider` stays the program's.
-            metrics_internal._METER_PROVIDER = self._own
-            metrics_internal._PROXY_METER_PROVIDER.on_set_meter_provider(self._own)
-        else:
-            metrics_api.set_meter_provider(self._own)
+    def put(self, provider: Any) -> None:
+        """Put `provider` in the global's place; the program may still set its own."""
+        self._provider = provider
+        setattr(self._module, self._name, provider)
+        self._announce(provider)
 
     @property
-    def wanted(self) -> bool:
-        """Whether recording a metric would reach anybody."""
-        provider = metrics_api.get_meter_provider()
-        return not isinstance(provider, metrics_internal._ProxyMeterProvider | metrics_api.NoOpMeterProvider)
+    def is_free(self) -> bool:
+        """Whether nobody has set a provider."""
+        return hasattr(self._module, self._name) and getattr(self._module, self._name) is None
 
     def force_flush(self, timeout_s: float) -> bool:
-        """Collect and hand on what was recorded."""
-        return self._own is None or _quietly("flush of metrics", self._own.force_flush, timeout_s * 1000)
+        """Hand on what was recorded."""
+        return self._provider is None or _quietly("flush", self._provider.force_flush, int(timeout_s * 1000))
 
     def close(self, timeout_s: float) -> None:
-        """Hand on what was recorded and leave the place."""
-        own, self._own = self._own, None
-        if own is None:
+        """Hand on what was recorded, stop, and leave the place."""
+        provider, self._provider = self._provider, None
+        if provider is None:
             return
-        _quietly("shutdown of metrics", own.shutdown, timeout_s * 1000)
-        if getattr(metrics_internal, "_METER_PROVIDER", None) is own:
-            metrics_internal._METER_PROVIDER = None
+        self._shut(provider, timeout_s)
+        if getattr(self._module, self._name, None) is provider:
+            setattr(self._module, self._name, None)
+
+    def _shut(self, provider: Any, timeout_s: float) -> None:
+        _quietly("shutdown", provider.shutdown, timeout_s * 1000)
 
 
-def _quietly(where: str, do: Any, timeout_ms: float) -> bool:
+def own_metrics(resource: Callable[[], Resource], store: Any) -> OwnProvider:
+    """Set up metrics, if the program has not and somebody wants them.
+
+    Args:
+        resource: makes the resource of our own provider.
+        store: the local store's writer, or None.
+    """
+    place = OwnProvider(
+        metrics_internal, "_METER_PROVIDER", metrics_internal._PROXY_METER_PROVIDER.on_set_meter_provider
+    )
+    names = named_by_environment(OTEL_METRICS_EXPORTER)
+    if not place.is_free or (store is None and not names):
+        return place
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+
+    readers: list[MetricReader] = []
+    if store is not None:
+        from otel_llm.store.metrics import StoreMetricExporter
+
+        readers.append(PeriodicExportingMetricReader(StoreMetricExporter(store), STORE_INTERVAL_MS))
+    for name in names:
+        exporter = make_exporter(name, OTEL_METRICS_EXPORTER)
+        if exporter is not None:
+            readers.append(
+                exporter if isinstance(exporter, MetricReader) else PeriodicExportingMetricReader(exporter)
+            )
+    place.put(MeterProvider(readers, resource(), shutdown_on_exit=False))
+    return place
+
+
+class _OwnLogs(OwnProvider):
+    def _shut(self, provider: Any, timeout_s: float) -> None:  # takes no bound, so the flush before it does
+        if _quietly("flush", provider.force_flush, int(timeout_s * 1000)):
+            _quietly("shutdown", provider.shutdown)
+
+
+def own_logs(resource: Callable[[], Resource], store: Any) -> OwnProvider:
+    """Set up logs and events, if the program has not and somebody wants them.
+
+    Args:
+        resource: makes the resource of our own provider.
+        store: the local store's writer, or None.
+    """
+    from opentelemetry._logs import _internal as logs_internal
+
+    place = _OwnLogs(logs_internal, "_LOGGER_PROVIDER")
+    names = named_by_environment(OTEL_LOGS_EXPORTER)
+    if not place.is_free or (store is None and not names):
+        return place
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+    provider = LoggerProvider(resource(), shutdown_on_exit=False)
+    if store is not None:
+        from otel_llm.store.logs import StoreLogProcessor
+
+        provider.add_log_record_processor(StoreLogProcessor(store))
+    for name in names:
+        exporter = make_exporter(name, OTEL_LOGS_EXPORTER)
+        if exporter is not None:
+            provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    place.put(provider)
+    return place
+
+
+def metrics_wanted() -> bool:
+    """Whether recording a metric would reach anybody."""
+    provider = metrics_api.get_meter_provider()
+    return not isinstance(provider, metrics_internal._ProxyMeterProvider | metrics_api.NoOpMeterProvider)
+
+
+def _quietly(where: str, do: Callable[..., Any], *arguments: Any) -> bool:
     try:
-        return do(timeout_ms) is not False
+        return do(*arguments) is not False
     except Exception:
-        drops.internal_error(where)
+        drops.internal_error(f"{where} of metrics or logs")
         return False

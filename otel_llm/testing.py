@@ -1,9 +1,9 @@
 """For tests, ours and our users': spans in memory, and a form of them without ids and times.
 
-    def test_my_agent():
-        with otel_llm.testing.capture(content="full") as captured:
-            my_agent()
-        assert captured.shape() == [...]
+def test_my_agent():
+    with otel_llm.testing.capture(content="full") as captured:
+        my_agent()
+    assert captured.shape() == [...]
 """
 
 from __future__ import annotations

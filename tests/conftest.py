@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from opentelemetry import metrics, trace
+from opentelemetry._logs import _internal as logs_internal
 from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.util._once import Once
 
@@ -18,7 +19,9 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Iterato
     import os
 
     for name in list(os.environ):
-        if name.startswith(("OTEL_LLM_", "OTEL_")) and not name.startswith(("OTEL_LLM_TEST_", "OTEL_LLM_CASSETTES")):
+        if name.startswith(("OTEL_LLM_", "OTEL_")) and not name.startswith(
+            ("OTEL_LLM_TEST_", "OTEL_LLM_CASSETTES")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)  # the default store goes to the working directory
     _forget_providers()
@@ -33,5 +36,7 @@ def _forget_providers() -> None:
     trace._TRACER_PROVIDER_SET_ONCE = Once()
     metrics_internal._METER_PROVIDER = None
     metrics_internal._METER_PROVIDER_SET_ONCE = Once()
+    logs_internal._LOGGER_PROVIDER = None
+    logs_internal._LOGGER_PROVIDER_SET_ONCE = Once()
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     assert metrics.get_meter_provider() is metrics_internal._PROXY_METER_PROVIDER

@@ -6,8 +6,8 @@ program see exactly what it would have seen. Nothing here raises into a hook: `b
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
-from typing import Any, Final
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any, Final, Protocol
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
@@ -25,43 +25,81 @@ from otel_llm_http.dialects import recognise
 _COVERED_OPERATIONS: Final = sc.INFERENCE_OPERATIONS | {sc.EMBEDDINGS, sc.FETCH_RESPONSE}
 
 
+class RequestHeaders(Protocol):
+    """What is done with a request's headers; names in any case."""
+
+    def get(self, name: str) -> str | None:
+        """Return a header's value."""
+        ...
+
+    def add(self, name: str, value: str) -> bool:
+        """Add a header unless there is one; say whether it was added."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a header that `add` added."""
+        ...
+
+
+class MappingHeaders:
+    """`RequestHeaders` over any case-insensitive mapping."""
+
+    __slots__ = ("_mapping",)
+
+    def __init__(self, mapping: MutableMapping[str, str]) -> None:
+        self._mapping = mapping
+
+    def get(self, name: str) -> str | None:
+        """Return a header's value."""
+        return self._mapping.get(name)
+
+    def add(self, name: str, value: str) -> bool:
+        """Add a header unless there is one; say whether it was added."""
+        if name in self._mapping:
+            return False
+        self._mapping[name] = value
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a header that `add` added."""
+        self._mapping.pop(name, None)
+
+
 class Exchange:
     """A call under way: its record, and what must be undone once the client has sent it."""
 
     __slots__ = ("_added", "_body", "_count", "_headers", "_target", "_token", "record")
 
-    def __init__(
-        self, record: CallRecord, target: str, body: bytes | None, count: int, headers: MutableMapping[str, str] | None
-    ) -> None:
+    def __init__(self, record: CallRecord, target: str, body: bytes | None, count: int) -> None:
         self.record = record
         self._target = target
         self._body = body
         self._count = count
-        self._headers = headers
-        self._added: tuple[str, ...] = ()
         self._token: Any = None
+        self._added: Sequence[str] = ()
+        self._headers: RequestHeaders | None = None
 
-    def enter(self) -> None:
-        """Make the span current, and let the trace go on at a near host. Before the client sends."""
+    def enter(self, headers: RequestHeaders | None) -> None:
+        """Make the span current, and let the trace go on at a near host. Before the client sends.
+
+        Args:
+            headers: the request's, if the host is near: they get `traceparent` until `leave`.
+        """
         self._token = context_api.attach(trace_api.set_span_in_context(self.record.span))
-        headers = self._headers
         if headers is not None:
-            added = []
-            for name, value in carrier().items():
-                if name not in headers:
-                    headers[name] = value
-                    added.append(name)
-            self._added = tuple(added)
+            self._added = [name for name, value in carrier().items() if headers.add(name, value)]
+            self._headers = headers
 
     def leave(self) -> None:
         """Undo `enter`. After the client has sent, whatever became of it."""
         if self._token is not None:
             context_api.detach(self._token)
             self._token = None
-        if self._added and self._headers is not None:
+        headers = self._headers
+        if headers is not None:
+            self._headers = None
             for name in self._added:
-                self._headers.pop(name, None)
-            self._added = ()
+                headers.remove(name)
 
     def responded(self, status: int, headers: Any) -> None:
         """Note the response's status and headers."""
@@ -85,7 +123,7 @@ def begin(
     port: int | None,
     path: str,
     body: Callable[[], bytes | None],
-    headers: MutableMapping[str, str],
+    headers: RequestHeaders,
 ) -> Exchange | None:
     """Start a call if this request is one; None for every other request. Hot path; never raises.
 
@@ -106,7 +144,7 @@ def begin(
         if not endpoint.confirm(content) or _covered():
             return None
         target = host + path
-        count, before = retries.attempt(target, content, headers.get(retries.RETRY_COUNT_HEADER))
+        count, before = retries.attempt(target, content, headers)
         record = recorder.begin(
             endpoint,
             endpoint.model or endpoint.request_model(content),
@@ -118,12 +156,12 @@ def begin(
         )
         if record is None:
             return None
-        exchange = Exchange(record, target, content, count, headers if host in recorder.near else None)
+        exchange = Exchange(record, target, content, count)
     except Exception:
         drops.internal_error("starting a call")
         return None
     try:
-        exchange.enter()
+        exchange.enter(headers if host in recorder.near else None)
     except Exception:
         drops.internal_error("entering a call")
     return exchange

@@ -10,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import Span
 
+if TYPE_CHECKING:
+    from otel_llm_http.capture import RequestHeaders
+
 RETRY_COUNT_HEADER: Final = "x-stainless-retry-count"
+_SERVER_ERRORS: Final = 500
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})
 
 
@@ -34,21 +38,22 @@ class Failure:
 _last: ContextVar[Failure | None] = ContextVar("otel_llm_http_last_failure", default=None)
 
 
-def attempt(target: str, body: bytes | None, said: str | None) -> tuple[int, Span | None]:
+def attempt(target: str, body: bytes | None, headers: RequestHeaders) -> tuple[int, Span | None]:
     """Say how often this request was sent before, and the span of the attempt before. Hot path.
 
     Args:
         target: host and path.
         body: the request's bytes.
-        said: the SDK's retry header, None without one.
+        headers: the request's; an SDK's own count of attempts is in them, looked at only after a failure.
     """
-    count = int(said) if said is not None and said.isdigit() else 0
     failure = _last.get()
-    if failure is None:
-        return count, None
-    if failure.target != target or failure.body != body or failure.where != _here() or (said is not None and not count):
-        return count, None
-    return count or failure.count + 1, failure.span
+    if failure is None or failure.target != target or failure.body != body or failure.where != _here():
+        return 0, None
+    said = headers.get(RETRY_COUNT_HEADER)
+    if said is None:
+        return failure.count + 1, failure.span
+    count = int(said) if said.isdigit() else 0
+    return (count, failure.span) if count else (0, None)
 
 
 def note_failure(span: Span, target: str, body: bytes | None, count: int) -> None:
@@ -64,7 +69,7 @@ def note_success() -> None:
 
 def is_retryable(status: int) -> bool:
     """Say whether the same request may succeed after this HTTP status."""
-    return status >= 500 or status in RETRYABLE_STATUS
+    return status >= _SERVER_ERRORS or status in RETRYABLE_STATUS
 
 
 def _here() -> tuple[int, int]:

@@ -13,8 +13,9 @@ import wrapt
 
 from otel_llm import calls, drops
 from otel_llm.calls import CallRecord
-from otel_llm_http.capture import Exchange, begin
+from otel_llm_http.capture import Exchange, MappingHeaders, begin
 from otel_llm_http.clients._patches import Patches
+from otel_llm_http.clients._tee import ended, noted
 
 _RECORD: Final = "_otel_llm_record"
 
@@ -55,7 +56,7 @@ def _begin(aiohttp: Any, session: Any, method: str, target: Any, kwargs: dict[st
         url.explicit_port if hasattr(url, "explicit_port") else url.port,
         url.path,
         lambda: _body(aiohttp, session, kwargs),
-        headers,
+        MappingHeaders(headers),
     )
     if exchange is not None:
         kwargs["headers"] = headers  # a copy of the program's: what is added here it never sees
@@ -91,7 +92,7 @@ def _request(original: Callable[..., Awaitable[Any]], *, aiohttp: Any) -> Callab
             response.content = _Reader(response.content, record)
         except Exception:
             drops.internal_error("aiohttp response")
-            exchange.record.end()
+            ended(exchange.record)
         return response
 
     return _request
@@ -106,7 +107,7 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
             record = self.__dict__.get(_RECORD)
             if record is not None and not record.reading:
                 del self.__dict__[_RECORD]
-                record.end()
+                ended(record)
 
     return closing
 
@@ -126,7 +127,7 @@ class _Reader(wrapt.ObjectProxy):  # type: ignore[misc]
         try:
             data = await read(*args, **kwargs)
         except BaseException as exception:
-            record.end(exception=exception)
+            ended(record, exception)
             raise
         finally:
             record.reading = False
@@ -138,9 +139,9 @@ class _Reader(wrapt.ObjectProxy):  # type: ignore[misc]
         if record.done:
             return
         if data:
-            record.chunk(bytes(data))
+            noted(record, data)
         if self.__wrapped__.at_eof():
-            record.end()
+            ended(record)
 
     async def read(self, *args: Any, **kwargs: Any) -> Any:
         return await self._read(self.__wrapped__.read, *args, **kwargs)

@@ -8,13 +8,13 @@ streamed call travels in `Response.extensions`, which is made for it and left ou
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable
 from typing import Any, Final
 
 from otel_llm import calls, drops
-from otel_llm.calls import CallRecord
 from otel_llm_http.capture import Exchange, begin
 from otel_llm_http.clients._patches import Patches
+from otel_llm_http.clients._tee import atee, ended, tee
 
 _RECORD: Final = "otel_llm"
 
@@ -24,12 +24,52 @@ def patch(patches: Patches, module: Any) -> None:
     patches.replace(module.Client, "send", _send)
     patches.replace(module.AsyncClient, "send", _asend)
     response = module.Response
-    patches.replace(response, "iter_bytes", functools.partial(_reader, tee=_tee, raw=False))
-    patches.replace(response, "iter_raw", functools.partial(_reader, tee=_tee, raw=True))
-    patches.replace(response, "aiter_bytes", functools.partial(_reader, tee=_atee, raw=False))
-    patches.replace(response, "aiter_raw", functools.partial(_reader, tee=_atee, raw=True))
+    patches.replace(response, "iter_bytes", functools.partial(_reader, tee=tee, raw=False))
+    patches.replace(response, "iter_raw", functools.partial(_reader, tee=tee, raw=True))
+    patches.replace(response, "aiter_bytes", functools.partial(_reader, tee=atee, raw=False))
+    patches.replace(response, "aiter_raw", functools.partial(_reader, tee=atee, raw=True))
     patches.replace(response, "close", _close)
     patches.replace(response, "aclose", _aclose)
+
+
+class _Headers:
+    """The few things that `capture` does with a request's headers, without what they cost in httpx.
+
+    A `Headers.__setitem__` takes several microseconds. Their list of `(raw name, lower-case name, value)` is
+    private; where it is not there, the public way is taken.
+    """
+
+    __slots__ = ("_headers", "_list")
+
+    def __init__(self, headers: Any) -> None:
+        self._headers = headers
+        self._list: list[tuple[bytes, bytes, bytes]] | None = getattr(headers, "_list", None)
+
+    def get(self, name: str) -> str | None:
+        value: str | None = self._headers.get(name)
+        return value
+
+    def add(self, name: str, value: str) -> bool:
+        """Add a header unless there is one; say whether it was added."""
+        if self._list is None:
+            if name in self._headers:
+                return False
+            self._headers[name] = value
+            return True
+        raw = name.lower().encode("ascii")
+        for _, key, _ in self._list:
+            if key == raw:
+                return False
+        self._list.append((raw, raw, value.encode("ascii")))
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a header that `add` added."""
+        if self._list is None:
+            self._headers.pop(name, None)
+            return
+        raw = name.lower().encode("ascii")
+        self._list[:] = [entry for entry in self._list if entry[1] != raw]
 
 
 def _begin(request: Any) -> Exchange | None:
@@ -45,7 +85,7 @@ def _begin(request: Any) -> Exchange | None:
         url.path,
         # Never `request.content`: it raises on a streamed upload. What is not loaded is not looked at.
         lambda: request.__dict__.get("_content"),
-        request.headers,
+        _Headers(request.headers),
     )
 
 
@@ -61,7 +101,7 @@ def _answered(exchange: Exchange, response: Any, stream: bool) -> None:
             record.end(response.content)
     except Exception:
         drops.internal_error("httpx response")
-        exchange.record.end()
+        ended(exchange.record)
 
 
 def _failed(exchange: Exchange, exception: BaseException) -> None:
@@ -134,60 +174,14 @@ def _reader(original: Callable[..., Any], *, tee: Callable[..., Any], raw: bool)
     return read
 
 
-def _tee(chunks: Generator[bytes, None, None], record: CallRecord, visible: bool) -> Generator[bytes, None, None]:
-    # `reading` is true while the client works for us: a `close` from in there is not the program's.
-    note = record.chunk if visible else record.raw_chunk
-    try:
-        record.reading = True
-        for data in chunks:
-            record.reading = False
-            note(data)
-            yield data
-            record.reading = True
-    except GeneratorExit:
-        record.end()
-        raise
-    except BaseException as exception:
-        record.end(exception=exception)
-        raise
-    else:
-        record.end()
-    finally:
-        record.reading = False
-        chunks.close()
-
-
-async def _atee(chunks: AsyncGenerator[bytes, None], record: CallRecord, visible: bool) -> AsyncGenerator[bytes, None]:
-    note = record.chunk if visible else record.raw_chunk
-    try:
-        record.reading = True
-        async for data in chunks:
-            record.reading = False
-            note(data)
-            yield data
-            record.reading = True
-    except GeneratorExit:
-        record.end()
-        raise
-    except BaseException as exception:
-        record.end(exception=exception)
-        raise
-    else:
-        record.end()
-    finally:
-        record.reading = False
-        await chunks.aclose()
-
-
 def _closed(response: Any) -> None:
-    record = response.extensions.pop(_RECORD, None) if not _is_reading(response) else None
-    if record is not None:
-        record.end()
-
-
-def _is_reading(response: Any) -> bool:
-    record = response.extensions.get(_RECORD)
-    return record is not None and record.reading
+    try:
+        record = response.extensions.get(_RECORD)
+        if record is not None and not record.reading:
+            del response.extensions[_RECORD]
+            ended(record)
+    except Exception:
+        drops.internal_error("httpx close")
 
 
 def _close(original: Callable[..., Any]) -> Callable[..., Any]:

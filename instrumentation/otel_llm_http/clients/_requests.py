@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otel_llm import calls, drops
-from otel_llm.calls import CallRecord
-from otel_llm_http.capture import Exchange, begin
+from otel_llm_http.capture import Exchange, MappingHeaders, begin
 from otel_llm_http.clients._patches import Patches
+from otel_llm_http.clients._tee import ended, tee
 
 _RECORD: Final = "_otel_llm_record"  # not in `Response.__attrs__`, so a pickled response goes without it
 
@@ -41,7 +41,7 @@ def _begin(request: Any) -> Exchange | None:
         url.port,
         url.path,
         lambda: _body(request),
-        request.headers,
+        MappingHeaders(request.headers),
     )
 
 
@@ -74,7 +74,7 @@ def _send(original: Callable[..., Any]) -> Callable[..., Any]:
                 setattr(response, _RECORD, exchange.record)
         except Exception:
             drops.internal_error("requests response")
-            exchange.record.end()
+            ended(exchange.record)
         return response
 
     return send
@@ -87,31 +87,9 @@ def _iter_content(original: Callable[..., Any]) -> Callable[..., Any]:
         chunks = original(self, *args, **kwargs)
         if record is None or record.done or record.reading:
             return chunks
-        return _tee(chunks, record)
+        return tee(chunks, record)
 
     return iter_content
-
-
-def _tee(chunks: Any, record: CallRecord) -> Generator[Any, None, None]:
-    try:
-        record.reading = True
-        for data in chunks:
-            record.reading = False
-            record.chunk(data if isinstance(data, bytes) else str(data).encode())
-            yield data
-            record.reading = True
-    except GeneratorExit:
-        record.end()
-        raise
-    except BaseException as exception:
-        record.end(exception=exception)
-        raise
-    else:
-        record.end()
-    finally:
-        record.reading = False
-        if (close := getattr(chunks, "close", None)) is not None:
-            close()
 
 
 def _close(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,6 +101,6 @@ def _close(original: Callable[..., Any]) -> Callable[..., Any]:
             record = self.__dict__.get(_RECORD)
             if record is not None and not record.reading:
                 del self.__dict__[_RECORD]
-                record.end()
+                ended(record)
 
     return close

@@ -1,0 +1,7 @@
+"""No tracing: the baseline."""
+
+VENV = "none"
+
+
+def setup() -> None:
+    pass

@@ -1,0 +1,293 @@
+"""The commands and their options; what they do is in a module each, imported when it is asked for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otel_llm.cli.errors import command
+from otel_llm.version import VERSION
+
+app = typer.Typer(
+    name="otel-llm",
+    help="See every LLM call: what was asked of which model, how long it took, tokens, cost, retries, errors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="The store's directory.  [OTEL_LLM_STORE, else .otel_llm]"),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Only calls of this model; * and ? stand for others."),
+]
+Errors = Annotated[bool, typer.Option("--errors", help="Only what failed.")]
+MinDuration = Annotated[
+    str | None, typer.Option("--min-duration", metavar="TIME", help="Only what took at least 2, 200ms, 3s …")
+]
+Attribute = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute", "-a", metavar="KEY=VALUE", help="Only spans with this attribute; repeatable."
+    ),
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="WHEN", help="Only what began since: 10m, 2h, 7d, or a time.")
+]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"otel-llm {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@command
+def demo(
+    store: Store = None,
+    content: Annotated[
+        str, typer.Option("--content", metavar="POLICY", help="none, length, preview or full.")
+    ] = "full",
+) -> int:
+    """Watch an agent call three models, with no key and no network.
+
+    The real openai, anthropic and google SDKs call a server on loopback: answers, streams, tools, a rate
+    limit with its retry, a failure, an embedding. Then the trace, as `otel-llm show` prints it.
+
+    \b
+    Examples:
+      otel-llm demo
+      otel-llm demo && otel-llm show --full
+    """  # noqa: D301 (\b keeps the lines as they are)
+    from otel_llm.cli.demo import demo as run_demo
+
+    return run_demo(store, content)
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    }
+)
+def run(
+    context: typer.Context,
+    content: Annotated[
+        str | None,
+        typer.Option(
+            "--content", metavar="POLICY", help="What is kept of prompts: none, length, preview, full."
+        ),
+    ] = None,
+    store_content: Annotated[
+        str | None,
+        typer.Option("--store-content", metavar="POLICY", help="The same for the local store alone."),
+    ] = None,
+    exporter: Annotated[
+        list[str] | None,
+        typer.Option("--exporter", metavar="NAME", help="An exporter, such as otlp or console; repeatable."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="The store's directory, or off.")
+    ] = None,
+    module: Annotated[
+        str | None, typer.Option("-m", metavar="MODULE", help="Run a module, as python -m does.")
+    ] = None,
+) -> None:
+    """Run an unedited program and see its LLM calls, those of its subprocesses included.
+
+    The program runs as it would under `python`: same arguments, streams, signals and exit code. Options
+    come before it. Python processes that ignore PYTHONPATH (python -I, -E, -S) are not seen.
+
+    \b
+    Examples:
+      otel-llm run script.py --its-own option
+      otel-llm run --content full -m package.module
+      otel-llm run --exporter otlp pytest tests
+      otel-llm run torchrun --nproc-per-node 8 train.py
+    """  # noqa: D301 (\b keeps the lines as they are)
+    # Only `--help` and tests come here: `otel_llm.cli.main` takes `run` before typer is imported.
+    from otel_llm.cli.run import run as run_program
+
+    arguments: list[str] = []
+    for option, value in (("--content", content), ("--store-content", store_content), ("--store", store)):
+        if value is not None:
+            arguments += [option, str(value)]
+    for name in exporter or ():
+        arguments += ["--exporter", name]
+    arguments += ["-m", module] if module is not None else ["--"]
+    raise typer.Exit(run_program([*arguments, *context.args]))
+
+
+@app.command()
+@command
+def show(
+    trace_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[TRACE_ID]", help="One trace, by its id or the first digits of it."),
+    ] = None,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=1, metavar="N", help="How many of the newest.")
+    ] = 5,
+    model: Model = None,
+    errors: Errors = False,
+    min_duration: MinDuration = None,
+    attribute: Attribute = None,
+    since: Since = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every span, its attributes, and what was said.")
+    ] = False,
+    json: Json = False,
+    store: Store = None,
+) -> int:
+    """Show traces as trees: times, tokens, cost, tools, retries, errors. The newest comes last.
+
+    A filter selects traces that have a matching span. Large traces are folded; --full unfolds them.
+
+    \b
+    With --json, one document: {"schema": "otel_llm.traces/1", "traces": [...]}. A trace has trace_id,
+    name, start, duration_s, calls, errors, open, input_tokens, output_tokens, cost_usd and spans.
+    A span has trace_id, span_id, parent_id, name, kind, open, start, start_ns, end_ns, duration_s,
+    operation, model, time_to_first_chunk_s, input_tokens, output_tokens, cached_tokens,
+    reasoning_tokens, cost_usd, finish_reasons, tool_calls, retry, retry_of, error, status,
+    status_description, attributes, events, links, resource, scope. What is not known is null.
+
+    \b
+    Examples:
+      otel-llm show
+      otel-llm show 4bf92f35 --full
+      otel-llm show --errors --since 10m
+      otel-llm show --model gpt-5 --min-duration 3s --last 20
+      otel-llm show -a game.id=7 --json | jq '.traces[].cost_usd'
+    """  # noqa: D301 (\b keeps the lines as they are)
+    from otel_llm.cli.filters import Filters
+    from otel_llm.cli.show import show as show_traces
+
+    filters = Filters.parse(
+        time.time_ns(),
+        model=model,
+        errors=errors,
+        min_duration=min_duration,
+        attributes=attribute or (),
+        since=since,
+    )
+    return show_traces(trace_id, filters, last=last, full=full, as_json=json, store=store)
+
+
+@app.command()
+@command
+def tail(
+    model: Model = None,
+    errors: Errors = False,
+    min_duration: MinDuration = None,
+    attribute: Attribute = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Spans that have nothing to do with models, too.")
+    ] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="What is in the store already, too.")
+    ] = False,
+    for_seconds: Annotated[
+        float | None, typer.Option("--for", min=0, metavar="SECONDS", help="Stop after so long.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="A JSON document a line, as a span of `show --json`.")
+    ] = False,
+    store: Store = None,
+) -> int:
+    """Watch calls as they are committed to the store, from whatever process. Ctrl-C ends it.
+
+    \b
+    Examples:
+      otel-llm tail
+      otel-llm tail --errors --model gpt-5
+      otel-llm tail --json --for 60 > calls.jsonl
+    """  # noqa: D301 (\b keeps the lines as they are)
+    from otel_llm.cli.filters import Filters
+    from otel_llm.cli.tail import tail as follow
+
+    filters = Filters.parse(
+        time.time_ns(), model=model, errors=errors, min_duration=min_duration, attributes=attribute or ()
+    )
+    return follow(
+        filters, as_json=json, everything=everything, from_start=from_start, for_s=for_seconds, store=store
+    )
+
+
+@app.command()
+@command
+def doctor(json: Json = False, store: Store = None) -> int:
+    """Say what is installed, patched, configured, reachable, stored and dropped. Exit code 1: a problem.
+
+    \b
+    Examples:
+      otel-llm doctor
+      OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 otel-llm doctor --json
+    """  # noqa: D301 (\b keeps the lines as they are)
+    from otel_llm.cli.doctor import doctor as examine
+
+    return examine(store, as_json=json)
+
+
+@app.command()
+@command
+def replay(
+    run_or_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN_OR_DIR]", help="A store's directory, or one file in it.  [as --store]"),
+    ] = None,
+    to: Annotated[str, typer.Option("--to", metavar="SINK", help="Where to: otlp.")] = "otlp",
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", metavar="URL", help="Instead of what OTEL_EXPORTER_OTLP_* say."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="What was delivered before, too.")] = False,
+    model: Model = None,
+    errors: Errors = False,
+    min_duration: MinDuration = None,
+    attribute: Attribute = None,
+    since: Since = None,
+    store: Store = None,
+) -> int:
+    """Send stored spans that a backend does not have yet. Running it again sends only what is left.
+
+    Endpoint, protocol, headers, compression and timeout are OpenTelemetry's variables (OTEL_EXPORTER_OTLP_*).
+    Exit code 1: something could not be sent.
+
+    \b
+    Examples:
+      otel-llm replay --to otlp --endpoint http://localhost:4318
+      otel-llm replay --since 2h --errors
+      otel-llm replay --all .otel_llm
+    """  # noqa: D301 (\b keeps the lines as they are)
+    from otel_llm.cli.filters import Filters
+    from otel_llm.cli.replay import replay as send
+
+    filters = Filters.parse(
+        time.time_ns(),
+        model=model,
+        errors=errors,
+        min_duration=min_duration,
+        attributes=attribute or (),
+        since=since,
+    )
+    return send(run_or_dir or store, filters, to=to, endpoint=endpoint, everything=everything)

@@ -1,0 +1,141 @@
+"""`otel-llm doctor`: the report of `checks`, for people or as JSON."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from otel_llm.cli import documents, figures
+from otel_llm.cli.lines import Line, Output
+from otel_llm.cli.text import one_line, width, wrap
+
+_LABEL: Final = 26
+_MARKS: Final = {"good": "✓", "bad": "✗", "": " ", "quiet": " "}
+
+Fact = tuple[str, str, str]
+"""(label, text, style)"""
+
+
+def doctor(store: Path | None, *, as_json: bool) -> int:
+    """Print the report.
+
+    Args:
+        store: the store's directory, None for the configured one.
+        as_json: as one JSON document.
+
+    Returns:
+        The exit code: 1 where something is wrong.
+    """
+    from otel_llm.cli.checks import examine
+
+    report = examine(store)
+    if as_json:
+        sys.stdout.write(documents.dumps(report, indent=2) + "\n")
+    else:
+        output = Output()
+        output.write_all(report_lines(report, output.width))
+        output.flush()
+    return 0 if report["ok"] else 1
+
+
+def report_lines(report: Mapping[str, Any], columns: int) -> list[Line]:
+    """Return the report as lines."""
+    lines: list[Line] = []
+    for title, facts in (
+        ("installed", _versions(report["versions"])),
+        ("patched", _patched(report["instrumentation"])),
+        ("settings", _settings(report["settings"])),
+        ("exporters", _exporters(report["exporters"])),
+        ("store", _store(report["store"])),
+    ):
+        lines.append(Line.of(title, "title"))
+        for label, text, style in facts:
+            lines += _fact(label, text, style, columns)
+        lines.append(Line())
+    problems = report["problems"]
+    lines.append(
+        Line.of(figures.plural(len(problems), "problem"), "bad")
+        if problems
+        else Line.of("no problems", "good")
+    )
+    for problem in problems:
+        lines += [Line.of("  ").add(piece, "bad") for piece in wrap(one_line(problem), columns - 2)]
+    return lines
+
+
+def _fact(label: str, text: str, style: str, columns: int) -> list[Line]:
+    margin = min(max(_LABEL, width(label) + 5), max(columns - 20, 12))
+    lines: list[Line] = []
+    for piece in wrap(one_line(text), columns - margin):
+        line = Line.of("" if lines else f"  {_MARKS.get(style, ' ')} ", style).add(
+            "" if lines else one_line(label)
+        )
+        lines.append(line.pad(margin).add(piece, style if style in {"bad", "quiet"} else ""))
+    return lines
+
+
+def _versions(versions: Mapping[str, str]) -> Iterable[Fact]:
+    return [(name, found, "") for name, found in versions.items()]
+
+
+def _patched(status: Mapping[str, Any]) -> Iterable[Fact]:
+    for name, where in status.get("found", {}).items():
+        state = str(status.get("instrumentations", {}).get(name, "not installed"))
+        yield name, f"{state}  ({where})", "good" if state == "installed" else "bad"
+        for client, seam in status.get("seams", {}).get(name, {}).items():
+            seam = str(seam)  # noqa: PLW2901 (as text)
+            yield f"  {client}", seam, "good" if seam == "patched" else "bad" if "failed" in seam else "quiet"
+    if not status.get("found"):
+        yield "nothing", "no instrumentor of ours is installed", "bad"
+    for what, number in status.get("dropped", {}).items():
+        yield "dropped", f"{number} {what}", "bad"
+
+
+def _settings(settings: Mapping[str, Mapping[str, str]]) -> Iterable[Fact]:
+    for name, entry in settings.items():
+        source = entry["source"]
+        hint = entry.get("variable", "argument") if source == "default" else f"from {source}"
+        yield name, f"{entry['value'] or '-'}  ({hint})", "quiet" if source == "default" else ""
+
+
+def _exporters(exporters: Iterable[Mapping[str, Any]]) -> Iterable[Fact]:
+    none = True
+    for entry in exporters:
+        none = False
+        text = f"{entry['exporter']}"
+        if "endpoint" in entry:
+            text += f" to {entry['endpoint']} ({entry['protocol']}, {entry['source']})"
+        if entry.get("problem"):
+            text += f": {entry['problem']}"
+        elif entry.get("reachable"):
+            text += ": reachable"
+        yield entry["signal"], text, "bad" if entry.get("problem") else "good"
+    if none:
+        yield "none", "only the local store; OTEL_EXPORTER_OTLP_ENDPOINT or exporters= add one", "quiet"
+
+
+def _store(store: Mapping[str, Any]) -> Iterable[Fact]:
+    if store["directory"] is None:
+        yield "off", "OTEL_LLM_STORE switches it off", "quiet"
+        return
+    yield "directory", store["directory"], ""
+    if not store["exists"]:
+        yield "empty", "nothing was written yet", "quiet"
+        return
+    files = f"{figures.plural(store['files'], 'file')}, {figures.size(store['bytes'])}"
+    if store["writing"]:
+        files += f", {store['writing']} being written"
+    yield "files", files, ""
+    spans = figures.plural(store["spans"], "span")
+    yield "spans", spans + (f", {store['open_spans']} open" if store["open_spans"] else ""), ""
+    if store["newest_trace_ns"] is not None:
+        yield "newest trace", figures.moment(store["newest_trace_ns"], time.time_ns()), ""
+    for what, number in store["dropped"].items():
+        yield "dropped", f"{figures.count(number)} {what}", "bad"
+    if not store["dropped"]:
+        yield "dropped", "nothing", "good"
+    for problem in store["unreadable"]:
+        yield "unreadable", problem, "bad"

@@ -1,0 +1,123 @@
+"""What was said: messages in the conventions' JSON shape, and all other attributes, as lines for `--full`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_llm import semconv as sc
+from otel_llm.cli.lines import Line
+from otel_llm.cli.text import many_lines, one_line, wrap
+
+if TYPE_CHECKING:
+    from otel_llm.store import StoredSpan
+
+_CONTENT: Final = (sc.SYSTEM_INSTRUCTIONS, sc.TOOL_DEFINITIONS, sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES)
+_ROLE_WIDTH: Final = 10
+_SHOWN_ANYWAY: Final = frozenset(
+    {
+        *_CONTENT, sc.OPERATION_NAME, sc.REQUEST_MODEL, sc.USAGE_INPUT_TOKENS, sc.USAGE_OUTPUT_TOKENS,
+        sc.USAGE_CACHE_READ, sc.USAGE_CACHE_WRITE, sc.V1_41[sc.USAGE_CACHE_WRITE], sc.USAGE_REASONING,
+        sc.COST_TOTAL, sc.RESPONSE_FINISH_REASONS, sc.RESPONSE_TIME_TO_FIRST_CHUNK, sc.ERROR_TYPE,
+        sc.ERROR_MESSAGE, sc.OUTPUT_TOOL_CALLS, sc.HTTP_RESEND_COUNT,
+    }
+)  # fmt: skip
+
+
+def has_content(span: StoredSpan) -> bool:
+    """Say whether any of what was said is kept on a span."""
+    return any(key in span.attributes for key in _CONTENT)
+
+
+def detail_lines(span: StoredSpan, width: int) -> list[Line]:
+    """Return everything about a span that its row does not tell: attributes, events, links, then content."""
+    lines: list[Line] = []
+    for key, value in sorted(span.attributes.items()):
+        if key not in _SHOWN_ANYWAY:
+            lines += _attribute_lines(one_line(key), one_line(_plain(value)), width)
+    for event in span.events:
+        told = ", ".join(f"{one_line(k)}={one_line(_plain(v), 200)}" for k, v in event.attributes.items())
+        lines += [Line.of(piece, "quiet") for piece in wrap(f"event {one_line(event.name)} {told}", width)]
+    for key in _CONTENT:
+        if key in span.attributes:
+            lines += _content_lines(key, span.attributes[key], width)
+    return lines
+
+
+def _attribute_lines(key: str, value: str, width: int) -> Iterator[Line]:
+    first, *others = wrap(f"{key}: {value}", width)
+    name = f"{key}: "
+    if first.startswith(name):
+        yield Line.of(name, "quiet").add(first.removeprefix(name))
+    else:
+        yield Line.of(first, "quiet")
+    for other in others:
+        yield Line.of(other)
+
+
+def _content_lines(key: str, value: Any, width: int) -> Iterator[Line]:
+    decoded = _decoded(value)
+    if decoded is None:  # cut off in the middle, or not ours
+        yield from _said(key.rpartition(".")[2], str(value), width)
+    elif key == sc.SYSTEM_INSTRUCTIONS:
+        for part in decoded:
+            yield from _said("system", part_text(part), width)
+    elif key == sc.TOOL_DEFINITIONS:
+        names = [str(tool.get("name", "?")) if isinstance(tool, Mapping) else str(tool) for tool in decoded]
+        yield from _said("tools", ", ".join(names), width)
+    else:
+        for message in decoded:
+            if not isinstance(message, Mapping):
+                yield from _said("?", str(message), width)
+                continue
+            parts = message.get("parts")
+            for part in parts if isinstance(parts, list) else []:
+                yield from _said(str(message.get("role", "?")), part_text(part), width)
+
+
+def part_text(part: Any) -> str:
+    """Return one part of a message as text: what was said, or what kind of thing it is."""
+    if not isinstance(part, Mapping):
+        return str(part)
+    kind = part.get("type")
+    if kind == "tool_call":
+        arguments = part.get("arguments")
+        return f"→ {part.get('name', '?')}({arguments if isinstance(arguments, str) else _plain(arguments)})"
+    if kind == "tool_call_response":
+        answer = part.get("response", part.get("result"))
+        return f"= {answer if isinstance(answer, str) else _plain(answer)}"
+    said = part.get("content")
+    if kind == "text" and isinstance(said, str):
+        return said
+    if kind == "reasoning" and isinstance(said, str):
+        return f"(thinks) {said}"
+    return f"[{_plain(dict(part))}]"
+
+
+def _said(role: str, said: str, width: int) -> Iterator[Line]:
+    margin = min(_ROLE_WIDTH + 1, width // 3)
+    first = True
+    for line in many_lines(said):
+        for piece in wrap(line, width - margin):
+            label = one_line(role, max(margin - 1, 1)) if first else ""
+            first = False
+            yield Line.of(label, "role").pad(margin).add(piece)
+
+
+def _decoded(value: Any) -> list[Any] | None:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return str(value)

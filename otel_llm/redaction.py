@@ -1,0 +1,410 @@
+r"""Secrets out of text: keys, tokens, passwords, wherever text can go (content, URLs, names, headers, errors).
+
+How it is fast. Nearly all text holds no secret, so what counts is the cost of finding nothing. The text is
+folded to one byte a character: lower case, `:` and `=` become one byte, and a few characters that known kinds
+of secrets cannot do without become another. Two regular expressions run over that; each begins with such a
+byte, so the engine skips from one to the next at about three characters a nanosecond and looks around only
+there. What they find is judged on the original text, by rules that know case and length. All look-arounds are
+bounded, and every rule starts at its mark: the time is linear in the text.
+
+Text that is JSON stays valid JSON: what is replaced never holds a quote or half an escape, and never lies
+outside of a string.
+
+Imports nothing of ours but `drops`.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from otel_llm import drops
+
+REDACTED: Final = "[redacted]"
+FAILED: Final = "[redaction failed]"
+
+Span: TypeAlias = tuple[int, int]
+
+# --- folding --------------------------------------------------------------------------------------
+_ASSIGN: Final = 1  # `:` and `=`
+_MARK: Final = 2  # one of:
+_MARKS: Final = b"-_J9ABkK"  # sk- and ghp_, a JWT's eyJ, ya29, AKIA and AIza, Bearer and Basic, "key <hex>"
+
+
+def _fold_table() -> bytes:
+    table = bytearray(bytes(range(256)).lower())
+    table[_ASSIGN] = table[_MARK] = ord(" ")
+    for byte in b":=":
+        table[byte] = _ASSIGN
+    for byte in _MARKS:
+        table[byte] = _MARK
+    return bytes(table)
+
+
+_FOLD: Final = _fold_table()
+
+
+def _folded(word: str) -> bytes:
+    """Return a pattern of fixed width for `word` in any case, in folded text; `.` stays a wildcard."""
+    out = b""
+    for byte in word.encode():
+        both = {_FOLD[byte], _FOLD[bytes([byte]).upper()[0]]}  # a, b and j are marks in upper case only
+        out += bytes(both) if len(both) == 1 else b"[%s]" % bytes(sorted(both))
+    return out
+
+
+def _any_of(characters: Iterable[str]) -> bytes:
+    folded = {_FOLD[byte] for c in characters for byte in (c + c.upper()).encode()}
+    return b"[%s]" % b"".join(b"\\x%02x" % byte for byte in sorted(folded))
+
+
+# --- where a secret may be, in folded text --------------------------------------------------------
+_NAMES: Final = (
+    "key", "token", "secret", "ssword", "sswd", "pwd", "ssphrase", "uthori.ation", "credential", "credentials",
+    "sig", "signature", "auth",
+)  # fmt: skip
+_NEAR_END: Final = _any_of(name[-2] for name in _NAMES) + _any_of(name[-1] for name in _NAMES)
+
+
+def _after_name(filler: bytes) -> bytes:
+    """Match right after `:` or `=`, where a name and `filler` stand before it."""
+    names = b"|".join(rb"(?<=%s%s\x01)" % (_folded(name), filler) for name in _NAMES)
+    return rb"(?<=%s%s\x01)(?:%s)" % (_NEAR_END, filler, names)  # the first is there to fail early
+
+
+_ASSIGNMENTS: Final = re.compile(
+    rb"\x01(?:(?=//[^/\s\"'<>\\]{1,256}@)"
+    + b"".join(
+        b"|" + _after_name(filler)
+        for filler in (b"", rb"[ \"']", rb"[\\\"'][ \"']", rb"\\\\\\[\"']")  # key: "key": \"key\": \\\"key\\\":
+    )
+    + b")",
+)
+
+# Prefixes of tokens, without the hyphen or underscore that ends them. The first are ends of words too (task-,
+# park-), so they count at a boundary only.
+_BOUND: Final = ("sk", "rk", "pk")
+_PREFIXES: Final = (
+    "csk", "ghp", "gho", "ghu", "ghs", "ghr", "github_pat", "glpat", "gldt", "glrt", "xoxb", "xoxa", "xoxp", "xoxe",
+    "xoxr", "xoxs", "xoxc", "xoxd", "xapp", "hf", "gsk", "xai", "sk_live", "sk_test", "rk_live", "rk_test", "whsec",
+    "npm", "pypi", "nvapi", "pplx", "tgp_v1", "wandb_v1", "dop_v1", "shpat", "lsv2_pt", "lsv2_sk", "r8", "ntn",
+)  # fmt: skip
+
+_LAST_TWO: Final = _any_of(p[-2] for p in (*_BOUND, *_PREFIXES, "ey")) + _any_of(
+    p[-1] for p in (*_BOUND, *_PREFIXES, "ey")
+)
+_TOKENS: Final = re.compile(
+    # The engine skips an alternative at once if its first character differs: hence characters before look-arounds.
+    rb"\x02(?:"
+    rb"e(?:.rer [a-z0-9\x01\x02+/~.]{8}|gin |y(?: is|s?)[ (]{1,3}[0-9a-f\x02]{32})"  # Bearer, -----BEGIN, key <hex>
+    rb"|\.(?<=ya2\x02\.)[a-z0-9\x02]{8}"  # ya29.
+    rb"|[\x02s]i\x02[a-z0-9\x02]{16}|iza[a-z0-9\x02]{30}"  # AKIA, ASIA, AIza
+    rb"|[a\x02]sic [a-z0-9\x02+/]{6}"  # Basic
+    + rb"|[a-z0-9\x02](?<=%s\x02.)(?:(?<=ey\x02.)|" % _LAST_TWO
+    + b"|".join(rb"(?<=%s\x02.)" % _folded(prefix) for prefix in _PREFIXES)
+    + b"".join(
+        # The letter before may belong to an escape: JSON writes a line break as \n.
+        rb"|(?<=%s\x02.)(?:(?<![a-z0-9]%s\x02.)|(?<=\\[nrtbf]%s\x02.)|(?<=u[0-9a-f\x02]{4}%s\x02.))"
+        % ((_folded(p),) * 4)
+        for p in _BOUND
+    )
+    + rb")[a-z0-9\x02]{7})",
+)
+
+# --- what a secret is, in the text itself ---------------------------------------------------------
+_PREFIX: Final = re.compile(
+    r"(?:(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))(?:%s)|%s)[-_]\Z"
+    % ("|".join(_BOUND), "|".join(_PREFIXES)),
+)
+_PREFIXED: Final = re.compile(
+    r"[srp]k-[A-Za-z0-9_-]{16,}|[sr]k_(?:live|test)_[A-Za-z0-9]{8,}|(?:csk|xai|pplx|nvapi|pypi)-[A-Za-z0-9_-]{16,}"
+    r"|gl[a-z]{2,3}-[A-Za-z0-9_.-]{16,}|x(?:ox[a-z]|app)-[A-Za-z0-9-]{10,}|github_pat_[A-Za-z0-9_]{16,}"
+    r"|(?:tgp|wandb|dop)_v1_[A-Za-z0-9_-]{16,}|lsv2_[a-z]{2}_[A-Za-z0-9_]{16,}|whsec_[A-Za-z0-9+/=]{16,}"
+    r"|(?:gh[a-z]|hf|gsk|npm|r8|ntn|shpat)_[A-Za-z0-9]{16,}",
+)
+_STARTED: Final = re.compile(
+    r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
+    r"eyJ[A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{6,}+(?:\.[A-Za-z0-9_-]*)*"
+    r"|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{16,}"
+    r"|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:(?:[A-Za-z0-9+/=:,.\s-]|\\+[nr]){0,8192}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"|(?:[A-Za-z0-9+/=]{16,}|\\+[nr]|\s)*)",
+)
+_HEX_KEY: Final = re.compile(r"[kK][eE][yY](?: is|s)?[ (]+([0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})(?![A-Za-z0-9])")
+_BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +((?=[^\s\"'\\]*[0-9])[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9._~+=-]{24,})")
+_BASIC: Final = re.compile(r"[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{6,}={0,2})")
+_USERINFO: Final = re.compile(r"://([^\s/\"'<>\\@:]*:[^\s/\"'<>\\]+)@")
+
+_NAME: Final = re.compile(
+    r"(?P<query>[?&#])?(?:"
+    r"(?P<word>(?:proxy-)?authori[sz]ation|pass(?:word|wd|phrase)|pwd"
+    r"|(?:api|access|secret|private|auth|account|subscription|encryption|signing|master|service|licen[sc]e|admin"
+    r"|storage)[-_. ]?(?:access[-_. ]?)?key"
+    r"|(?:access|refresh|auth|(?<![A-Za-z])id|session|security|bearer|oauth|api|(?<![A-Za-z])bot|personal[-_. ]?access)[-_. ]?token"
+    r"|(?:client|api|(?<![A-Za-z])app|consumer|webhook)[-_. ]?secret)"
+    r"|(?P<key>key)|(?P<weak>token|secret|credentials?|sig(?:nature)?|auth))"
+    r"(?P<closed>\\*[\"'])?[ ]?\Z",
+    re.IGNORECASE,
+)
+_OPENING: Final = re.compile(r"(?:=>|:=|==?|:)[ \t]*(?:\\+t)*(\\*[\"'])?")
+# In JSON a quote after such a name and no quote before it ends the string: what follows is then structure.
+_QUOTED: Final = re.compile(r"(?![,:\]}\s]|\[redac)(?:[^\"\\\n]|\\.)+")
+_QUOTED_INSIDE: Final = re.compile(r"(?!\[redac)[^\"'\\\n]+")
+_BARE: Final = re.compile(r"(?:(?:bearer|basic|token|apikey|digest)[ +])?([^\s\"'\\,;&<>(){}\[\]|`]{1,512})", re.IGNORECASE)
+_BARE_REST: Final = re.compile(r"[^\s\"'\\,;&<>(){}\[\]|`]*")
+_QUERY: Final = re.compile(r"[^&#\s\"'\\<>()\[\]{}|`]+")
+_PLACEHOLDER: Final = re.compile(r"<[^<>]*>|\$?\{+[^{}]*\}+|\$\w+|%\w+%|\*+|\.\.\.|x{3,}", re.IGNORECASE)
+_RANDOM: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_+/=.~%-]{16,}")
+_KEY_LIKE: Final = re.compile(
+    r"[0-9a-fA-F]{32,}|(?=[^0-9]*[0-9])(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])[A-Za-z0-9_+/=.~-]{32,}",
+)
+_CODE: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+|none|null|true|false|undefined|str|string", re.IGNORECASE)
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_NAME_REACH: Final = 64
+_PREFIX_REACH: Final = 1 + max(map(len, _PREFIXES)) + 6  # an escape before it included
+_LONG: Final = 20
+_JUDGED: Final = 512
+
+
+def _assigned(s: str, at: int) -> Span | None:
+    """Return the secret that `s[at]`, a `:` or `=`, gives to something."""
+    if userinfo := _USERINFO.match(s, at):
+        return userinfo.span(1)
+    name = _NAME.search(s, max(0, at - _NAME_REACH), at)
+    opening = _OPENING.match(s, at)
+    if name is None or opening is None:
+        return None
+    start = opening.end()
+    if name["query"] and s[at] == "=":
+        return _span(_QUERY.match(s, start))
+    quote = opening[1]
+    if quote is None:
+        return None if name["closed"] else _bare(s, start, name, spaced=start > at + 1)
+    value = (_QUOTED if quote == '"' else _QUOTED_INSIDE).match(s, start)
+    if value is None or _PLACEHOLDER.fullmatch(value[0]):
+        return None
+    if name["word"]:
+        return value.span()
+    return value.span() if (_KEY_LIKE if name["key"] else _RANDOM).fullmatch(value[0]) else None
+
+
+def _bare(s: str, start: int, name: re.Match[str], *, spaced: bool) -> Span | None:
+    """Judge a value without quotes: prose has many a `password: must be long`."""
+    value = _BARE.match(s, start)
+    if value is None:
+        return None
+    text = value[1].rstrip(".:")  # judged by its first 512 characters, replaced whole
+    rest = _BARE_REST.match(s, value.end(1))
+    end = rest.end() if len(value[1]) == _JUDGED and rest else value.start(1) + len(text)
+    span = value.start(1), end
+    if not name["word"]:
+        return span if (_KEY_LIKE if name["key"] else _RANDOM).fullmatch(text) else None
+    if _PLACEHOLDER.fullmatch(text) or _CODE.fullmatch(text) or _URL.match(text) or text[:1] in "/~.[":
+        return None
+    if any(c.isdigit() for c in text):
+        return span if len(text) > 3 else None  # noqa: PLR2004
+    if len(text) >= _LONG and "." not in text:
+        return span
+    # Password=hunter; in a connection string, but not password=getpass() in a program.
+    followed_by = s[value.end(1) : value.end(1) + 1]
+    if name["word"].lower().startswith("pass") and not spaced and followed_by not in {"(", "[", ",", ")"}:
+        return span
+    return None
+
+
+def _token(s: str, at: int) -> Span | None:
+    """Return the token of a known kind that has its mark, such as the hyphen of `sk-`, at `s[at]`."""
+    mark = s[at]
+    if mark in "-_":
+        if s.startswith("-----BEGIN", at - 4):
+            return _span(_STARTED.match(s, at - 4))
+        prefix = _PREFIX.search(s, max(0, at - _PREFIX_REACH), at + 1)
+        if prefix is None:
+            return None
+        start = prefix.start()
+        if s[start] in "nrt" and s[start - 1 : start] == "\\":
+            return None  # the letter belongs to the escape before it
+        return _span(_PREFIXED.match(s, start))
+    if mark in "kK":
+        found = _HEX_KEY.match(s, at)
+        return found.span(1) if found else None
+    if mark == "J":
+        return _span(_STARTED.match(s, at - 2))
+    if mark == "9":
+        return _span(_STARTED.match(s, at - 3))
+    if mark == "A":
+        return _span(_STARTED.match(s, at))
+    if found := _BEARER.match(s, at):
+        return found.span(1)
+    found = _BASIC.match(s, at)
+    return found.span(1) if found and _is_basic(found[1]) else None
+
+
+def _is_basic(value: str) -> bool:
+    """Say whether `value` is `user:password` in base64: "Basic understanding" is not."""
+    try:
+        return b":" in a2b_base64(value + "=" * (-len(value) % 4))
+    except Base64Error:
+        return False
+
+
+def _span(match: re.Match[str] | None) -> Span | None:
+    return match.span() if match else None
+
+
+def _found(s: str, folded: bytes) -> Iterator[Span]:
+    for scan, judge in ((_ASSIGNMENTS, _assigned), (_TOKENS, _token)):
+        done = 0
+        for match in scan.finditer(folded):
+            if match.start() < done:
+                continue  # part of what was just found: without this, sk-sk-sk-… would take quadratic time
+            if (span := judge(s, match.start())) is not None and span[0] < span[1]:
+                done = span[1]
+                yield span
+
+
+_MAX_PASSES: Final = 4
+
+
+def scrub_secrets(s: str) -> str:
+    """Return `s` with every known kind of secret replaced by `[redacted]`.
+
+    Scrubbing twice gives the same as scrubbing once, and JSON stays JSON.
+    """
+    for _ in range(_MAX_PASSES):  # what is replaced may uncover a boundary before the next
+        # One byte a character, so that positions agree; what latin-1 lacks is part of no rule.
+        folded = s.encode("latin-1", "replace").translate(_FOLD)
+        if _ASSIGNMENTS.search(folded) is None and _TOKENS.search(folded) is None:
+            return s
+        spans = sorted(_found(s, folded))
+        if not spans:
+            return s
+        pieces = []
+        done = 0
+        for start, end in spans:
+            if start >= done:
+                pieces += s[done:start], REDACTED
+            done = max(done, end)
+        pieces.append(s[done:])
+        if (scrubbed := "".join(pieces)) == s:
+            return s
+        s = scrubbed
+    return s
+
+
+# --- the face -------------------------------------------------------------------------------------
+_SECRET_KEYS: Final = re.compile(
+    r"(?:\A|[._-])(?:(?:proxy[-_])?authorization|(?:set[-_])?cookie|(?:x[-_])?(?:\w+[-_])?api[-_]?key|password|passwd"
+    r"|(?:[\w-]+[-_])?(?:secret|(?:access|secret|private|subscription)[-_]key|(?:auth|access|security|refresh)[-_]token)"
+    r"|x[-_]auth[-_]\w+)\Z",
+    re.IGNORECASE,
+)
+_URL_KEYS: Final = frozenset({"url.full", "url.query", "url.original", "http.url", "http.target"})
+_QUERY_SECRET: Final = re.compile(
+    r"([?&;#](?:[\w.-]*[-_.])?(?:key|apikey|accesskeyid|token|secret|sig|signature|credential|credentials|password|passwd|pwd|auth"
+    r"|code|jwt|assertion)=)([^&#\s\"'\\<>]+)",
+    re.IGNORECASE,
+)
+_URL_USERINFO: Final = re.compile(r"(://)[^\s/?#\"'<>\\]+@")
+_FIXED: Final = frozenset({"type", "role", "finish_reason"})  # part of the shape of a message, not content
+_MAX_KEYS: Final = 1024
+
+
+class Scrubber:
+    """Takes secrets out of text: the built-in kinds, then the user's patterns, then the user's hook.
+
+    Args:
+        patterns: regular expressions; each match becomes `[redacted]`.
+        hook: the user's own redaction. If it raises, or returns no text, the whole text is replaced by
+            `[redaction failed]` and counted: nothing leaves that it has not seen.
+
+    Raises:
+        re.error: a pattern is no regular expression.
+    """
+
+    __slots__ = ("_hook", "_patterns", "_secret_keys")
+
+    def __init__(self, patterns: Iterable[str] = (), hook: Callable[[str], str] | None = None) -> None:
+        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._hook = hook
+        self._secret_keys: dict[str, bool] = {}
+
+    def text(self, s: str) -> str:
+        """Return `s` without secrets."""
+        s = scrub_secrets(s)
+        return self._own(s) if self._patterns or self._hook is not None else s
+
+    def url(self, s: str) -> str:
+        """Return a URL without its user information, and without the values of parameters that hold secrets."""
+        if "=" in s:
+            s = _QUERY_SECRET.sub(rf"\1{REDACTED}", s)
+        if "@" in s:
+            s = _URL_USERINFO.sub(rf"\1{REDACTED}@", s)
+        return self.text(s)
+
+    def json(self, s: str) -> str:
+        """Return JSON without secrets; it stays valid.
+
+        The built-in kinds are scrubbed in the JSON as a whole, so that `{"api_key": "x"}` is seen together. The
+        user's own redaction may replace what it likes, so it gets each string by itself.
+
+        Args:
+            s: valid JSON.
+        """
+        s = scrub_secrets(s)
+        if self._patterns or self._hook is not None:
+            s = orjson.dumps(self._own_each(orjson.loads(s))).decode()
+        return s
+
+    def attribute(self, key: str, value: Any) -> Any:
+        """Return the value of a span attribute without secrets.
+
+        Under keys that name a secret, such as `http.request.header.authorization`, it is replaced whole.
+
+        Args:
+            key: the attribute's name, or a header's.
+            value: text, a sequence of texts, or anything else, which is returned as it is.
+        """
+        if isinstance(value, str):
+            if self._is_secret(key):
+                return REDACTED
+            return self.url(value) if key in _URL_KEYS else self.text(value)
+        if isinstance(value, list | tuple):
+            return tuple(self.attribute(key, item) if isinstance(item, str) else item for item in value)
+        return value
+
+    def _is_secret(self, key: str) -> bool:
+        known = self._secret_keys.get(key)
+        if known is None:
+            if len(self._secret_keys) >= _MAX_KEYS:
+                self._secret_keys.clear()
+            known = self._secret_keys[key] = _SECRET_KEYS.search(key) is not None
+        return known
+
+    def _own(self, s: str) -> str:
+        try:
+            for pattern in self._patterns:
+                s = pattern.sub(REDACTED, s)
+            if self._hook is not None:
+                s = self._hook(s)
+                if not isinstance(s, str):
+                    raise TypeError("the redaction hook returned no text")  # noqa: TRY004
+        except Exception:
+            drops.count("content", "redaction_failed")
+            drops.warn_once("redaction", "the redaction hook failed; what it was given is replaced by %r", FAILED)
+            return FAILED
+        return s
+
+    def _own_each(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._own(value)
+        if isinstance(value, list):
+            return [self._own_each(item) for item in value]
+        if isinstance(value, dict):
+            return {k: v if k in _FIXED and isinstance(v, str) else self._own_each(v) for k, v in value.items()}
+        return value
