@@ -37,7 +37,7 @@ def _text(length: int) -> str:
     return " ".join(_POOL[i : i + 400])[:length]
 
 
-def make_spans(n: int, contents: list[str] | None = None) -> list[ReadableSpan]:
+def make_spans(n: int) -> list[ReadableSpan]:
     """Return `n` ended spans, eight to a trace."""
     spans, start, trace_id, flags = [], 1_780_000_000_000_000_000, 0, TraceFlags(1)
     for i in range(n):

@@ -14,7 +14,9 @@ import traceback
 from typing import Any, TextIO
 
 os.environ.setdefault("OPENAI_API_KEY", "sk-bench")
-BASE_URL = "http://stub.local/v1"
+# A public provider's name, because that is the usual case: calls are priced, and no trace context is sent along.
+# Nothing leaves the process.
+BASE_URL = os.environ.get("BENCH_BASE_URL", "https://api.openai.com/v1")
 
 
 def _protocol() -> TextIO:

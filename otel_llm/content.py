@@ -138,7 +138,7 @@ def content_attributes(
 
 
 _TOOL_CALLS: Final = frozenset({"tool_call", "server_tool_call"})
-_CONTENT_FIELDS: Final = ("content", "arguments", "response", "result")
+_OTHER_CONTENT: Final = ("arguments", "response", "result")
 
 
 def _tool_calls(messages: Sequence[Message]) -> list[str]:
@@ -154,16 +154,20 @@ def _length(parts: Sequence[Part]) -> int:
     """Count the characters of text, of tools' arguments and of their results."""
     total = 0
     for part in parts:
-        for field in _CONTENT_FIELDS:
-            if (value := part.get(field)) is not None:
-                total += len(value) if isinstance(value, str) else len(dumps(value))
+        if (value := part.get("content")) is None:
+            for field in _OTHER_CONTENT:
+                if (value := part.get(field)) is not None:
+                    break
+            else:
+                continue
+        total += len(value) if isinstance(value, str) else len(dumps(value))
     return total
 
 
 # --- one JSON string, bounded ---------------------------------------------------------------------
 _SHORTEST: Final = 64
 _PARTS_KEPT: Final = 8
-_AHEAD: Final = 8192
+_AHEAD: Final = 512
 """A text is scrubbed so far beyond its cut, in characters, so that no half of a secret is left there."""
 
 Lost: TypeAlias = Callable[[int], dict[str, Any]]
@@ -205,8 +209,8 @@ def _bounded(items: Sequence[Any], scrubber: Scrubber, max_length: int, longest:
         cut = [_cut(item, longest, scrubber) for item in items]
         if len(text := scrubber.json(dumps(cut))) <= max_length:
             return text
-        if (text := _newest([scrubber.json(dumps(item)) for item in cut], max_length, lost)) is not None:
-            return text
+        if (some := _newest([scrubber.json(dumps(item)) for item in cut], max_length, lost)) is not None:
+            return some
         if longest <= _SHORTEST:
             break
         longest = max(longest // 4, _SHORTEST)
@@ -239,7 +243,7 @@ def _cut(value: Any, longest: int, scrubber: Scrubber) -> Any:
         return _cut_text(value, longest, scrubber) if len(value) > longest else value
     if not isinstance(value, dict):
         return value
-    out = {}
+    out: dict[Any, Any] = {}
     for key, field in value.items():
         if key == "parts" and isinstance(field, list):
             out[key] = [_cut(part, longest, scrubber) for part in field]

@@ -19,15 +19,15 @@ from typing import Final, Protocol
 
 from otel_llm import drops
 
-LINGER_S: Final = 0.05
+LINGER_S: Final = 0.075
 """How long the worker waits for company before it starts on a batch, in seconds."""
 
 _SHED_BYTES: Final = 4096
 """What a shed item is taken to weigh, generously: with so many of them the queue is full for good."""
 
-_SLICE: Final = 4
-"""After so many items the worker lets other threads have the interpreter, so that none waits a whole switch
-interval (5 ms) behind it."""
+_SLICE_S: Final = 0.001
+"""After so many seconds of work the worker lets other threads have the interpreter, so that none waits a whole
+switch interval (5 ms) behind it."""
 
 
 class Item(Protocol):
@@ -131,7 +131,7 @@ class Finisher:
             except Empty:
                 pass
             self._awake = False  # before the queue is read: what comes from now on wakes us again
-            self.drain()
+            self._drain(None, polite=True)
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Finish everything that was handed over before this call, on the calling thread or the worker.
@@ -142,7 +142,12 @@ class Finisher:
         Returns:
             Whether all of it was finished in time.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        return self._drain(timeout_s, polite=False)
+
+    def _drain(self, timeout_s: float | None, *, polite: bool) -> bool:
+        now = time.monotonic()
+        deadline = float("inf") if timeout_s is None else now + timeout_s
+        pause_at = now + _SLICE_S
         if not self._processing.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
             return False
         try:
@@ -160,10 +165,12 @@ class Finisher:
                 except Exception:
                     drops.internal_error("finishing")
                 done += 1
-                if done % _SLICE == 0:
+                now = time.monotonic()
+                if now > deadline:
+                    return not queue
+                if polite and now > pause_at:
                     time.sleep(0)
-                    if deadline is not None and time.monotonic() > deadline:
-                        return not queue
+                    pause_at = time.monotonic() + _SLICE_S
             if not queue:
                 self._bytes = 0
             if done:

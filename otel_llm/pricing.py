@@ -250,9 +250,10 @@ def _calculator(rates: Mapping[str, Any]) -> Callable[[Usage], Cost]:
         output = (usage.output_tokens or 0) - reasoning
         if min(fresh, read, write, output, reasoning) < 0:
             raise ValueError("token counts contradict each other")
-        for start, fresh_at, read_at, write_at, output_at, reasoning_at in levels:
-            if total > start:
-                break
+        level = 0
+        while total <= levels[level][0]:
+            level += 1
+        _, fresh_at, read_at, write_at, output_at, reasoning_at = levels[level]
         sent = fresh * fresh_at + read * read_at + write * write_at
         received = output * output_at + reasoning * reasoning_at
         return Cost(float(sent), float(received), float(sent + received + request))

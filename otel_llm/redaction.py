@@ -2,8 +2,8 @@ r"""Secrets out of text: keys, tokens, passwords, wherever text can go (content,
 
 How it is fast. Nearly all text holds no secret, so what counts is the cost of finding nothing. The text is
 folded to one byte a character: lower case, `:` and `=` become one byte, and a few characters that known kinds
-of secrets cannot do without become another. Two regular expressions run over that; each begins with such a
-byte, so the engine skips from one to the next at about three characters a nanosecond and looks around only
+of secrets cannot do without become another. Regular expressions run over that; each begins with such a byte,
+so the engine skips from one to the next at about three characters a nanosecond and looks around only
 there. What they find is judged on the original text, by rules that know case and length. All look-arounds are
 bounded, and every rule starts at its mark: the time is linear in the text.
 
@@ -33,7 +33,7 @@ Span: TypeAlias = tuple[int, int]
 # --- folding --------------------------------------------------------------------------------------
 _ASSIGN: Final = 1  # `:` and `=`
 _MARK: Final = 2  # one of:
-_MARKS: Final = b"-_J9ABkK"  # sk- and ghp_, a JWT's eyJ, ya29, AKIA and AIza, Bearer and Basic, "key <hex>"
+_MARKS: Final = b"-_J9AB"  # sk- and ghp_, a JWT's eyJ, ya29, AKIA and AIza, Bearer and Basic
 
 
 def _fold_table() -> bytes:
@@ -58,9 +58,12 @@ def _folded(word: str) -> bytes:
     return out
 
 
-def _any_of(characters: Iterable[str]) -> bytes:
-    folded = {_FOLD[byte] for c in characters for byte in (c + c.upper()).encode()}
-    return b"[%s]" % b"".join(b"\\x%02x" % byte for byte in sorted(folded))
+def _last_two(words: Iterable[str]) -> bytes:
+    """Return a pattern of the last two characters of any of `words`: the cheapest look that rules most out."""
+    ends: dict[bytes, set[bytes]] = {}
+    for word in words:
+        ends.setdefault(_folded(word[-2]), set()).add(_folded(word[-1]).strip(b"[]"))
+    return b"(?:%s)" % b"|".join(first + b"[%s]" % b"".join(sorted(lasts)) for first, lasts in sorted(ends.items()))
 
 
 # --- where a secret may be, in folded text --------------------------------------------------------
@@ -68,19 +71,18 @@ _NAMES: Final = (
     "key", "token", "secret", "ssword", "sswd", "pwd", "ssphrase", "uthori.ation", "credential", "credentials",
     "sig", "signature", "auth",
 )  # fmt: skip
-_NEAR_END: Final = _any_of(name[-2] for name in _NAMES) + _any_of(name[-1] for name in _NAMES)
 
 
 def _after_name(filler: bytes) -> bytes:
-    """Match right after `:` or `=`, where a name and `filler` stand before it."""
+    """Match right after `:` or `=`, where a name and `filler` stand before it; cheap looks come first."""
     names = b"|".join(rb"(?<=%s%s\x01)" % (_folded(name), filler) for name in _NAMES)
-    return rb"(?<=%s%s\x01)(?:%s)" % (_NEAR_END, filler, names)  # the first is there to fail early
+    return rb"(?<=%s\x01)(?<=%s%s\x01)(?:%s)" % (filler or b"[ydntlsgeh]", _last_two(_NAMES), filler, names)
 
 
 _ASSIGNMENTS: Final = re.compile(
-    rb"\x01(?:(?=//[^/\s\"'<>\\]{1,256}@)"
-    + b"".join(
-        b"|" + _after_name(filler)
+    rb"\x01(?://[^/\s\"'<>\\]{1,256}@|"
+    + b"|".join(
+        _after_name(filler)
         for filler in (b"", rb"[ \"']", rb"[\\\"'][ \"']", rb"\\\\\\[\"']")  # key: "key": \"key\": \\\"key\\\":
     )
     + b")",
@@ -95,17 +97,10 @@ _PREFIXES: Final = (
     "npm", "pypi", "nvapi", "pplx", "tgp_v1", "wandb_v1", "dop_v1", "shpat", "lsv2_pt", "lsv2_sk", "r8", "ntn",
 )  # fmt: skip
 
-_LAST_TWO: Final = _any_of(p[-2] for p in (*_BOUND, *_PREFIXES, "ey")) + _any_of(
-    p[-1] for p in (*_BOUND, *_PREFIXES, "ey")
-)
 _TOKENS: Final = re.compile(
     # The engine skips an alternative at once if its first character differs: hence characters before look-arounds.
     rb"\x02(?:"
-    rb"e(?:.rer [a-z0-9\x01\x02+/~.]{8}|gin |y(?: is|s?)[ (]{1,3}[0-9a-f\x02]{32})"  # Bearer, -----BEGIN, key <hex>
-    rb"|\.(?<=ya2\x02\.)[a-z0-9\x02]{8}"  # ya29.
-    rb"|[\x02s]i\x02[a-z0-9\x02]{16}|iza[a-z0-9\x02]{30}"  # AKIA, ASIA, AIza
-    rb"|[a\x02]sic [a-z0-9\x02+/]{6}"  # Basic
-    + rb"|[a-z0-9\x02](?<=%s\x02.)(?:(?<=ey\x02.)|" % _LAST_TWO
+    rb"[a-z0-9\x02](?=[a-z0-9\x02]{7})(?:(?<=ey\x02.)|(?<=%s\x02.)(?:" % _last_two((*_BOUND, *_PREFIXES))
     + b"|".join(rb"(?<=%s\x02.)" % _folded(prefix) for prefix in _PREFIXES)
     + b"".join(
         # The letter before may belong to an escape: JSON writes a line break as \n.
@@ -113,13 +108,19 @@ _TOKENS: Final = re.compile(
         % ((_folded(p),) * 4)
         for p in _BOUND
     )
-    + rb")[a-z0-9\x02]{7})",
+    + rb"))"
+    rb"|e(?:.rer (?=[a-z0-9\x01\x02+/~.]{8})|gin )"  # Bearer, -----BEGIN
+    rb"|[a\x02]sic (?=[a-z0-9\x02+/]{6})"  # Basic
+    rb"|[ks]i\x02(?=[a-z0-9\x02]{16})|iza(?=[a-z0-9\x02]{30})"  # AKIA, ASIA, AIza
+    rb"|\.(?<=ya2\x02\.)(?=[a-z0-9\x02]{8})"  # ya29.
+    rb")",
 )
+_KEYS: Final = re.compile(rb"key(?: is|s?)[ (]{1,3}[0-9a-f\x02]{32}")
 
 # --- what a secret is, in the text itself ---------------------------------------------------------
 _PREFIX: Final = re.compile(
     r"(?:(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))(?:%s)|%s)[-_]\Z"
-    % ("|".join(_BOUND), "|".join(_PREFIXES)),
+    % ("|".join(_BOUND), "|".join(_PREFIXES)),  # noqa: UP031 (the pattern is full of braces)
 )
 _PREFIXED: Final = re.compile(
     r"[srp]k-[A-Za-z0-9_-]{16,}|[sr]k_(?:live|test)_[A-Za-z0-9]{8,}|(?:csk|xai|pplx|nvapi|pypi)-[A-Za-z0-9_-]{16,}"
@@ -221,8 +222,6 @@ def _token(s: str, at: int) -> Span | None:
     """Return the token of a known kind that has its mark, such as the hyphen of `sk-`, at `s[at]`."""
     mark = s[at]
     if mark in "-_":
-        if s.startswith("-----BEGIN", at - 4):
-            return _span(_STARTED.match(s, at - 4))
         prefix = _PREFIX.search(s, max(0, at - _PREFIX_REACH), at + 1)
         if prefix is None:
             return None
@@ -230,19 +229,23 @@ def _token(s: str, at: int) -> Span | None:
         if s[start] in "nrt" and s[start - 1 : start] == "\\":
             return None  # the letter belongs to the escape before it
         return _span(_PREFIXED.match(s, start))
-    if mark in "kK":
-        found = _HEX_KEY.match(s, at)
-        return found.span(1) if found else None
     if mark == "J":
         return _span(_STARTED.match(s, at - 2))
     if mark == "9":
         return _span(_STARTED.match(s, at - 3))
     if mark == "A":
         return _span(_STARTED.match(s, at))
+    if at > 4 and s.startswith("-----BEGIN", at - 5):  # noqa: PLR2004
+        return _span(_STARTED.match(s, at - 5))
     if found := _BEARER.match(s, at):
         return found.span(1)
     found = _BASIC.match(s, at)
     return found.span(1) if found and _is_basic(found[1]) else None
+
+
+def _hex_key(s: str, at: int) -> Span | None:
+    found = _HEX_KEY.match(s, at)
+    return found.span(1) if found else None
 
 
 def _is_basic(value: str) -> bool:
@@ -258,7 +261,7 @@ def _span(match: re.Match[str] | None) -> Span | None:
 
 
 def _found(s: str, folded: bytes) -> Iterator[Span]:
-    for scan, judge in ((_ASSIGNMENTS, _assigned), (_TOKENS, _token)):
+    for scan, judge in ((_ASSIGNMENTS, _assigned), (_TOKENS, _token), (_KEYS, _hex_key)):
         done = 0
         for match in scan.finditer(folded):
             if match.start() < done:
@@ -279,12 +282,12 @@ def scrub_secrets(s: str) -> str:
     for _ in range(_MAX_PASSES):  # what is replaced may uncover a boundary before the next
         # One byte a character, so that positions agree; what latin-1 lacks is part of no rule.
         folded = s.encode("latin-1", "replace").translate(_FOLD)
-        if _ASSIGNMENTS.search(folded) is None and _TOKENS.search(folded) is None:
+        if not (_ASSIGNMENTS.search(folded) or _TOKENS.search(folded) or _KEYS.search(folded)):
             return s
         spans = sorted(_found(s, folded))
         if not spans:
             return s
-        pieces = []
+        pieces: list[str] = []
         done = 0
         for start, end in spans:
             if start >= done:
@@ -307,7 +310,7 @@ _SECRET_KEYS: Final = re.compile(
 _URL_KEYS: Final = frozenset({"url.full", "url.query", "url.original", "http.url", "http.target"})
 _QUERY_SECRET: Final = re.compile(
     r"([?&;#](?:[\w.-]*[-_.])?(?:key|apikey|accesskeyid|token|secret|sig|signature|credential|credentials|password|passwd|pwd|auth"
-    r"|code|jwt|assertion)=)([^&#\s\"'\\<>]+)",
+    r"|code|jwt|assertion|awsaccesskeyid)=)([^&#\s\"'\\<>]+)",
     re.IGNORECASE,
 )
 _URL_USERINFO: Final = re.compile(r"(://)[^\s/?#\"'<>\\]+@")
@@ -393,7 +396,7 @@ class Scrubber:
             if self._hook is not None:
                 s = self._hook(s)
                 if not isinstance(s, str):
-                    raise TypeError("the redaction hook returned no text")  # noqa: TRY004
+                    raise TypeError("the redaction hook returned no text")
         except Exception:
             drops.count("content", "redaction_failed")
             drops.warn_once("redaction", "the redaction hook failed; what it was given is replaced by %r", FAILED)

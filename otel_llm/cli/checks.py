@@ -96,7 +96,7 @@ def configured(settings: Settings) -> dict[str, dict[str, str]]:
         if spec.metadata.get("parse") is None:
             continue
         value = getattr(settings, spec.name)
-        text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        text = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
         entry = {"value": text, "source": settings.sources.get(spec.name, "default")}
         if spec.metadata["env"]:
             entry["variable"] = spec.metadata["env"]

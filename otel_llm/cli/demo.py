@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -55,6 +56,8 @@ def demo(store: Path | None, content: str) -> int:
     output.flush()
     where = reading.directory(store)
     begin_ns = time.time_ns()
+    # Newer SDKs of Anthropic trace themselves, one span for all attempts; here each attempt is to be seen.
+    os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")
     otel_llm.instrument(store=where, content=content, service_name="otel-llm-demo")
     with LoopbackServer() as server:
         tell(server)

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from otel_llm.cli import documents, figures
 from otel_llm.cli.lines import Line, Output
-from otel_llm.cli.text import one_line, width, wrap
+from otel_llm.cli.text import fit, one_line, width, wrap
 
-_LABEL: Final = 26
 _MARKS: Final = {"good": "✓", "bad": "✗", "": " ", "quiet": " "}
 
 Fact = tuple[str, str, str]
@@ -52,8 +51,10 @@ def report_lines(report: Mapping[str, Any], columns: int) -> list[Line]:
         ("store", _store(report["store"])),
     ):
         lines.append(Line.of(title, "title"))
-        for label, text, style in facts:
-            lines += _fact(label, text, style, columns)
+        told = list(facts)
+        margin = min(max(width(label) for label, _, _ in told) + 6, columns // 2)
+        for label, text, style in told:
+            lines += _fact(label, text, style, margin, columns)
         lines.append(Line())
     problems = report["problems"]
     lines.append(
@@ -66,13 +67,12 @@ def report_lines(report: Mapping[str, Any], columns: int) -> list[Line]:
     return lines
 
 
-def _fact(label: str, text: str, style: str, columns: int) -> list[Line]:
-    margin = min(max(_LABEL, width(label) + 5), max(columns - 20, 12))
+def _fact(label: str, text: str, style: str, margin: int, columns: int) -> list[Line]:
     lines: list[Line] = []
     for piece in wrap(one_line(text), columns - margin):
-        line = Line.of("" if lines else f"  {_MARKS.get(style, ' ')} ", style).add(
-            "" if lines else one_line(label)
-        )
+        line = Line()
+        if not lines:
+            line.add(f"  {_MARKS.get(style, ' ')} ", style).add(fit(one_line(label), margin - 5))
         lines.append(line.pad(margin).add(piece, style if style in {"bad", "quiet"} else ""))
     return lines
 

@@ -15,7 +15,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 0:
         return f"-{duration(-seconds)}"
     if seconds < 0.00095:
-        return f"{seconds * 1e3:.1f} ms" if seconds else "0 ms"
+        return f"{seconds * 1e3:.1f} ms" if seconds >= 0.00005 else "<0.1 ms" if seconds else "0 ms"
     if seconds < 0.9995:
         return f"{seconds * 1e3:.0f} ms"
     if seconds < 99.95:
@@ -36,16 +36,16 @@ def count(number: float | None) -> str:
 
 
 def money(usd: float | None) -> str:
-    """Return US dollars: cents where that is enough, else two significant figures."""
+    """Return US dollars: cents where that is enough, down to millionths where it is not."""
     if usd is None:
         return ""
     if usd == 0:
         return "$0"
     if abs(usd) >= 0.995:
         return f"${usd:,.2f}"
-    if abs(usd) >= 0.001:
+    if abs(usd) >= 0.00095:
         return f"${usd:.4f}"
-    return f"${usd:.2g}" if abs(usd) >= 0.0001 else f"${usd:.1e}"
+    return f"${usd:.6f}" if abs(usd) >= 0.000001 else "<$0.000001"
 
 
 def size(number: int) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_llm import semconv as sc
 from otel_llm.cli.lines import Line
-from otel_llm.cli.text import many_lines, one_line, wrap
+from otel_llm.cli.text import fit, many_lines, one_line, wrap
+from otel_llm.cli.text import width as cells
 
 if TYPE_CHECKING:
     from otel_llm.store import StoredSpan
@@ -31,29 +32,28 @@ def has_content(span: StoredSpan) -> bool:
 
 
 def detail_lines(span: StoredSpan, width: int) -> list[Line]:
-    """Return everything about a span that its row does not tell: attributes, events, links, then content."""
+    """Return everything about a span that its row does not tell: content, then attributes and events."""
     lines: list[Line] = []
-    for key, value in sorted(span.attributes.items()):
-        if key not in _SHOWN_ANYWAY:
-            lines += _attribute_lines(one_line(key), one_line(_plain(value)), width)
-    for event in span.events:
-        told = ", ".join(f"{one_line(k)}={one_line(_plain(v), 200)}" for k, v in event.attributes.items())
-        lines += [Line.of(piece, "quiet") for piece in wrap(f"event {one_line(event.name)} {told}", width)]
     for key in _CONTENT:
         if key in span.attributes:
             lines += _content_lines(key, span.attributes[key], width)
+    lines += _pairs({k: v for k, v in span.attributes.items() if k not in _SHOWN_ANYWAY}, width)
+    for event in span.events:
+        lines.append(Line.of(fit(f"event {one_line(event.name)}", width), "warn"))
+        lines += [Line.of(f"  {line.text}", "quiet") for line in _pairs(event.attributes, width - 2)]
     return lines
 
 
-def _attribute_lines(key: str, value: str, width: int) -> Iterator[Line]:
-    first, *others = wrap(f"{key}: {value}", width)
-    name = f"{key}: "
-    if first.startswith(name):
-        yield Line.of(name, "quiet").add(first.removeprefix(name))
-    else:
-        yield Line.of(first, "quiet")
-    for other in others:
-        yield Line.of(other)
+def _pairs(attributes: Mapping[str, Any], width: int) -> list[Line]:
+    """Return attributes by key, as many on a line as fit, long ones wrapped."""
+    lines: list[Line] = []
+    for key, value in sorted(attributes.items()):
+        pieces = wrap(f"{one_line(key)}={one_line(_plain(value))}", width)
+        if lines and len(pieces) == 1 and lines[-1].width + 2 + cells(pieces[0]) <= width:
+            lines[-1].add("  ").add(pieces[0], "quiet")
+        else:
+            lines += [Line.of(piece, "quiet") for piece in pieces]
+    return lines
 
 
 def _content_lines(key: str, value: Any, width: int) -> Iterator[Line]:

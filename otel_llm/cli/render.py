@@ -28,9 +28,11 @@ BUDGET: Final = 60
 _NAME_MAX: Final = 36
 _NAME_MIN: Final = 16
 _MESSAGE_MAX: Final = 300
-_BARS: Final = ((120, 16), (100, 12), (0, 0))
+_BARS: Final = ((140, 16), (100, 12), (0, 0))
 """From this width on, the time bar has so many cells."""
 _NARROW: Final = 72
+_ROOMY: Final = 120
+"""From this width on, some of it is kept for remarks behind the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,10 @@ class _Layout:
         self.wide = style.width >= _NARROW
         self._bar = next(cells for columns, cells in _BARS if style.width >= columns)
         figures_width = (self._bar + 2 if self._bar else 0) + sum(cells for _, cells in _COLUMNS)
-        self._drawn = max(2, style.width // 10)
+        self._drawn = max(2, style.width // 14)
         branches = [width(self._branch(row)) for row in shown]
         names = max(branch + width(_title(row.content)) for branch, row in zip(branches, shown, strict=True))
-        room = style.width - figures_width - (24 if style.width >= _BARS[0][0] else 4)
+        room = style.width - figures_width - (style.width // 6 if style.width >= _ROOMY else 4)
         self._name = max(_NAME_MIN, min(names, _NAME_MAX + max(branches), room))
 
     def heading(self) -> Line:
@@ -297,7 +299,7 @@ class _Layout:
         return f"{text}{after}{waited}"
 
 
-_COLUMNS: Final = (("took", 9), ("ttft", 8), ("in", 8), ("out", 7), ("cost", 9))
+_COLUMNS: Final = (("took", 9), ("ttft", 8), ("in", 8), ("out", 7), ("cost", 11))
 
 
 def _counts(given: int | None, got: int | None, cost: float | None) -> list[str]:

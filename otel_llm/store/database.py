@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,12 +33,8 @@ _MAX_SHARED: Final = 4096
 _MAX_LOG_BYTES: Final = 1 << 20
 """A log so large is moved into the file: who opens the file after a kill must first read the log."""
 
-_INSERT_SPAN: Final = (
-    f"INSERT INTO spans({schema.SPAN_COLUMNS}, block, line) VALUES({','.join('?' * 19)})"  # noqa: S608
-)
-_INSERT_OPEN: Final = (
-    f"INSERT INTO open_spans({schema.SPAN_COLUMNS}, data) VALUES({','.join('?' * 18)})"  # noqa: S608
-)
+_INSERT_SPAN: Final = f"INSERT INTO spans({schema.SPAN_COLUMNS}, block, line) VALUES({','.join('?' * 19)})"
+_INSERT_OPEN: Final = f"INSERT INTO open_spans({schema.SPAN_COLUMNS}, data) VALUES({','.join('?' * 18)})"
 
 
 @dataclass(slots=True)
@@ -54,10 +49,15 @@ class Batch:
     delivered: list[tuple[str, bytes]] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
 
-    def __bool__(self) -> bool:
-        return bool(
-            self.ended or self.opened or self.points or self.logs or self.series or self.delivered or self.meta
-        )
+    def counts(self) -> dict[str, int]:
+        """Return how many things of each kind it holds."""
+        return {
+            "span": len(self.ended),
+            "open_span": len(self.opened),
+            "point": len(self.points),
+            "log": len(self.logs),
+            "series": len(self.series),
+        }
 
 
 class _Blocks:
@@ -168,7 +168,9 @@ class Database:
                 db, "INSERT INTO points(metric, time_ns, resource, scope, block, line) VALUES(?,?,?,?,?,?)"
             )
             for point in batch.points:
-                blocks.add(point_line(point), (text(point.metric), number(point.time_ns), *self._origin(point)))
+                blocks.add(
+                    point_line(point), (text(point.metric), number(point.time_ns), *self._origin(point))
+                )
             blocks.write()
         if batch.logs:
             blocks = _Blocks(
@@ -290,7 +292,9 @@ class Database:
         import sqlite3
 
         try:
-            self._db.execute("PRAGMA busy_timeout=0")  # whom readers hold up tries again after the next commit
+            self._db.execute(
+                "PRAGMA busy_timeout=0"
+            )  # whom readers hold up tries again after the next commit
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._db.execute(f"PRAGMA busy_timeout={int(schema.BUSY_TIMEOUT_S * 1000)}")
         except sqlite3.Error:
@@ -312,7 +316,7 @@ def _key(span: ReadableSpan) -> tuple[int, int]:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -320,12 +324,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _nbytes(path: str | Path) -> int:
     try:
-        return os.stat(path).st_size
+        return Path(path).stat().st_size
     except OSError:
         return 0
-
-
-def packed_keys(spans: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return 8 bytes a span that tell it from all others of its process: trace id and span id, folded."""
-    fold = int.from_bytes
-    return b"".join([(fold(trace[-8:], "big") ^ fold(span, "big")).to_bytes(8, "big") for trace, span in spans])

@@ -81,9 +81,19 @@ def stored_scope(file: Opened, number: int | None) -> Scope:
 def stored_point(file: Opened, row: tuple[Any, ...]) -> PointRow:
     """Return the point of a row `(resource, scope, block, line)`."""
     resource, scope, block, line = row
-    (metric, kind, value, unit, attributes, start_ns, time_ns, temporality, monotonic, description, exemplars) = (
-        codec.decode(file.line(block, line))
-    )
+    (
+        metric,
+        kind,
+        value,
+        unit,
+        attributes,
+        start_ns,
+        time_ns,
+        temporality,
+        monotonic,
+        description,
+        exemplars,
+    ) = codec.decode(file.line(block, line))
     return PointRow(
         metric=metric,
         kind=kind,
@@ -152,7 +162,7 @@ def stored_series(file: Opened, name: str | None) -> Iterator[SeriesRow]:
 
 
 def delivered_keys(file: Opened, sink: str) -> Iterator[int]:
-    """Iterate over the keys of the spans that a sink has (see `database.packed_keys`)."""
+    """Iterate over the keys of the spans that a sink has (see `intake.packed_keys`)."""
     ids = _ids_of(file, sink)
     sql = f"SELECT keys FROM delivered WHERE sink IN ({','.join('?' * len(ids))})"  # noqa: S608
     for (keys,) in file.db.execute(sql, ids):
@@ -169,4 +179,6 @@ def undelivered_spans(file: Opened, has: set[int], where: str, values: list[Any]
 
 def _ids_of(file: Opened, name: str) -> list[int]:
     # The same name may have been given several ids: after a failed commit the writer starts its book anew.
-    return [number for (number,) in file.db.execute("SELECT id FROM shared WHERE data=?", (codec.encode(name),))]
+    return [
+        number for (number,) in file.db.execute("SELECT id FROM shared WHERE data=?", (codec.encode(name),))
+    ]

@@ -40,7 +40,9 @@ def span_line(span: ReadableSpan, extra: Mapping[str, Any] | None) -> tuple[byte
     status = span.status
     line: dict[str, Any] = {"a": attributes}
     if events := span.events:
-        line["e"] = [[e.name, e.timestamp, plain(e.attributes), getattr(e, "dropped_attributes", 0)] for e in events]
+        line["e"] = [
+            [e.name, e.timestamp, plain(e.attributes), getattr(e, "dropped_attributes", 0)] for e in events
+        ]
     if links := span.links:
         line["l"] = [
             [
@@ -102,7 +104,7 @@ def scope_id(shared: SharedId, scope: InstrumentationScope | Scope | None) -> in
 
 
 def _resource(resource: Resource | Mapping[str, Any]) -> list[Any]:
-    attributes = getattr(resource, "attributes", resource)
+    attributes: Any = getattr(resource, "attributes", resource)
     return [plain(attributes), getattr(resource, "schema_url", "")]
 
 

@@ -41,7 +41,7 @@ class FoundFile(NamedTuple):
         found: list[int] = []
         for name in (str(self.path), f"{self.path}-wal"):
             try:
-                stat = os.stat(name)
+                stat = Path(name).stat()
             except OSError:
                 found += (0, 0)
             else:
@@ -163,8 +163,10 @@ def _connect(file: FoundFile) -> tuple[sqlite3.Connection, str | None]:
 def _open(path: Path, how: str) -> sqlite3.Connection:
     import sqlite3
 
-    uri = f"file:{quote(os.path.abspath(path))}?{how}"
-    return sqlite3.connect(uri, uri=True, timeout=schema.BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    uri = f"file:{quote(str(path.absolute()))}?{how}"
+    return sqlite3.connect(
+        uri, uri=True, timeout=schema.BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
 
 
 def _checked(db: sqlite3.Connection) -> sqlite3.Connection:

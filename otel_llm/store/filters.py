@@ -36,7 +36,8 @@ class Filter:
 
     def where(self) -> tuple[str, list[Any]]:
         """Return an SQL condition on the columns, and its parameters."""
-        parts, values = ["1"], []
+        parts: list[str] = ["1"]
+        values: list[Any] = []
         if self.since_ns is not None:
             parts.append("start_ns>=?")
             values.append(self.since_ns)
@@ -60,7 +61,9 @@ class Filter:
 
     def matches(self, attributes: Mapping[str, Any]) -> bool:
         """Say whether a span with these attributes is looked for."""
-        return all(name in attributes and _equals(attributes[name], text) for name, text in self.attributes.items())
+        return all(
+            name in attributes and _equals(attributes[name], text) for name, text in self.attributes.items()
+        )
 
 
 def _key(name: str) -> bytes:

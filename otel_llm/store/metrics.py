@@ -46,7 +46,10 @@ class StoreMetricExporter(MetricExporter):
         self._writer = writer
 
     def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,  # noqa: ARG002 (the interface)
+        **kwargs: Any,  # noqa: ARG002
     ) -> MetricExportResult:
         """Hand all points over; they are committed a moment later."""
         try:
@@ -60,7 +63,7 @@ class StoreMetricExporter(MetricExporter):
         """Wait until everything is committed."""
         return self._writer.flush(timeout_millis / 1000)
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:  # noqa: ARG002 (the interface)
         """Wait until everything is committed, within the bound."""
         self._writer.flush(timeout_millis / 1000)
 

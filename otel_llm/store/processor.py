@@ -41,7 +41,7 @@ class StoreSpanProcessor(SpanProcessor):
             self._extras.clear()
         self._extras[trace_id, span_id] = extra
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 (the interface)
         """Take a span that started."""
         self._writer.started(span)
 

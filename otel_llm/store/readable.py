@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
@@ -35,7 +35,10 @@ def to_readable(span: StoredSpan) -> ReadableSpan:
         parent=parent,
         resource=_resource(span.resource, span.resource_schema_url),
         attributes=_attributes(span.attributes, dropped_attributes),
-        events=_bounded([Event(_text(e.name), _attributes(e.attributes, e.dropped), e.time_ns) for e in span.events], dropped_events),
+        events=_bounded(
+            [Event(_text(e.name), _attributes(e.attributes, e.dropped), e.time_ns) for e in span.events],
+            dropped_events,
+        ),
         links=_bounded([_link(link) for link in span.links], dropped_links),
         kind=SpanKind(KINDS.index(span.kind)),
         status=_status(span),
@@ -50,12 +53,16 @@ def to_readable(span: StoredSpan) -> ReadableSpan:
 def _status(span: StoredSpan) -> Status:
     code = StatusCode(STATUSES.index(span.status))
     # OpenTelemetry logs a warning for a description of anything but an error.
-    return Status(code, _text(span.status_description) if code is StatusCode.ERROR and span.status_description else None)
+    return Status(
+        code, _text(span.status_description) if code is StatusCode.ERROR and span.status_description else None
+    )
 
 
 def _link(link: StoredLink) -> Link:
     state = TraceState.from_header([link.trace_state]) if link.trace_state else TraceState()
-    context = SpanContext(int(link.trace_id, 16), int(link.span_id, 16), link.remote, TraceFlags(link.flags), state)
+    context = SpanContext(
+        int(link.trace_id, 16), int(link.span_id, 16), link.remote, TraceFlags(link.flags), state
+    )
     return Link(context, _attributes(link.attributes, link.dropped))
 
 
@@ -103,4 +110,4 @@ def exportable(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
-    return value if value.isascii() else cast("str", value.encode("utf-8", "replace").decode())
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from otel_llm.store import decoding, files
+from otel_llm.store import decoding
+from otel_llm.store.files import FoundFile, Opened, UnreadableError, find, opened
 from otel_llm.store.filters import Filter
 from otel_llm.store.rows import LogRow, PointRow, SeriesRow, StoredSpan, TraceSummary
 from otel_llm.store.summaries import latest_traces, summarise
-
-T = TypeVar("T")
 
 MIN_PREFIX: Final = 4
 _TAIL_SPANS: Final = 10_000
@@ -246,7 +245,7 @@ class StoreReader:
             since_ns: started then or later, in nanoseconds since the epoch.
             until_ns: started before.
         """
-        writers: dict[str, list[files.FoundFile]] = {}
+        writers: dict[str, list[FoundFile]] = {}
         for file in self._files():
             writers.setdefault(file.parts.writer, []).append(file)
         where, values = Filter(since_ns, until_ns).where()
@@ -260,32 +259,30 @@ class StoreReader:
 
     def files(self) -> list[FileInfo]:
         """Return what files there are, those that cannot be read left out."""
-        found = []
+        found: list[FileInfo] = []
         for file in self._files():
-            found += self._each(lambda opened, file=file: [_info(opened, file)], [file])  # type: ignore[misc]
+            found += self._each(lambda it, file=file: [_info(it, file)], [file])  # type: ignore[misc]
         return found
 
     # --- files ----------------------------------------------------------------------------------------
 
-    def _files(self, since_ns: int | None = None) -> list[files.FoundFile]:
+    def _files(self, since_ns: int | None = None) -> list[FoundFile]:
         """Return the files that can hold what happened since a time: nothing is committed before it happens."""
-        found = files.find(self.directory)
+        found = find(self.directory)
         return found if since_ns is None else [f for f in found if f.written_ns() >= since_ns]
 
-    def _each(
-        self, read: Callable[[files.Opened], Any], chosen: list[files.FoundFile] | None = None
-    ) -> Iterator[Any]:
+    def _each(self, read: Callable[[Opened], Any], chosen: list[FoundFile] | None = None) -> Iterator[Any]:
         """Read file after file; one that cannot be read gives what it gave so far and a problem."""
         import sqlite3
 
         for file in self._files() if chosen is None else chosen:
             try:
-                with files.opened(file) as opened:
-                    if opened is not None:
-                        yield from read(opened)
+                with opened(file) as it:
+                    if it is not None:
+                        yield from read(it)
             except FileNotFoundError:
                 continue  # retention has just removed it
-            except (sqlite3.Error, files.UnreadableError, ValueError, OSError) as error:
+            except (sqlite3.Error, UnreadableError, ValueError, OSError) as error:
                 if file.path.exists():
                     self._problem(file.path.name, error)
 
@@ -309,18 +306,18 @@ def _last(spans: list[StoredSpan], limit: int) -> list[StoredSpan]:
     return sorted(spans, key=lambda span: span.start_ns)[-limit:] if limit > 0 else []
 
 
-def _rows(file: files.Opened, sql: str, values: Any) -> Iterator[StoredSpan]:
+def _rows(file: Opened, sql: str, values: Any) -> Iterator[StoredSpan]:
     for row in file.db.execute(sql, values):
         yield decoding.stored_span(file, row)
 
 
-def _in_range(file: files.Opened, low: bytes, high: bytes) -> Iterator[tuple[bytes, StoredSpan]]:
+def _in_range(file: Opened, low: bytes, high: bytes) -> Iterator[tuple[bytes, StoredSpan]]:
     for source in (decoding.ENDED, decoding.OPEN):
         for row in file.db.execute(f"{source} WHERE trace_id BETWEEN ? AND ? LIMIT 100000", (low, high)):
             yield row[0], decoding.stored_span(file, row)
 
 
-def _matching(file: files.Opened, wanted: Filter, limit: int | None) -> Iterator[StoredSpan]:
+def _matching(file: Opened, wanted: Filter, limit: int | None) -> Iterator[StoredSpan]:
     where, values = wanted.where()
     order = "id" if limit is None else "start_ns DESC"
     for source in (decoding.ENDED, decoding.OPEN):
@@ -337,13 +334,13 @@ def _matching(file: files.Opened, wanted: Filter, limit: int | None) -> Iterator
                         break
 
 
-def _since(file: files.Opened, after: int) -> Iterator[tuple[int, StoredSpan]]:
+def _since(file: Opened, after: int) -> Iterator[tuple[int, StoredSpan]]:
     sql = f"{decoding.ENDED.replace('SELECT', 'SELECT id,', 1)} WHERE id>? ORDER BY id LIMIT ?"
     for number, *row in file.db.execute(sql, (after, _TAIL_SPANS)):
         yield number, decoding.stored_span(file, tuple(row))
 
 
-def _last_row(file: files.Opened) -> list[tuple[str, int]]:
+def _last_row(file: Opened) -> list[tuple[str, int]]:
     return [(file.name, file.db.execute("SELECT coalesce(max(id),0) FROM spans").fetchone()[0])]
 
 
@@ -358,24 +355,24 @@ def _between(column: str, since_ns: int | None, until_ns: int | None) -> tuple[s
     return " AND ".join(parts), values
 
 
-def _info(opened: files.Opened, file: files.FoundFile) -> FileInfo:
+def _info(it: Opened, file: FoundFile) -> FileInfo:
     signature = file.signature()
-    meta = {key: str(value) for key, value in opened.db.execute("SELECT key, value FROM meta")}
+    meta = {key: str(value) for key, value in it.db.execute("SELECT key, value FROM meta")}
     return FileInfo(
         name=file.path.name,
         writer=file.parts.writer,
         host=file.parts.host,
         pid=file.parts.pid,
         nbytes=signature[1] + signature[3],
-        spans=_last_row(opened)[0][1],
-        open_spans=opened.db.execute("SELECT count(*) FROM open_spans").fetchone()[0],
+        spans=_last_row(it)[0][1],
+        open_spans=it.db.execute("SELECT count(*) FROM open_spans").fetchone()[0],
         written_ns=max(signature[0], signature[2]),
         alive=_is_alive(file),
         meta=meta,
     )
 
 
-def _is_alive(file: files.FoundFile) -> bool | None:
+def _is_alive(file: FoundFile) -> bool | None:
     from otel_llm.store.schema import host_name
 
     if not file.has_log:

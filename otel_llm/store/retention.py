@@ -1,6 +1,6 @@
 """Which old files go: by age, then by total size, finished processes' files first and only those.
 
-Runs on a writer's thread when it makes a file. A file that some process still has open is never touched, and
+Runs on a thread of its own when a writer makes a file, so that no commit waits for it. A file that some process still has open is never touched, and
 whether one has is asked of SQLite's own locks: that holds across containers and for process ids that were used
 again, and costs nothing for the many files that were closed (they have no write-ahead log any more).
 """
@@ -8,6 +8,7 @@ again, and costs nothing for the many files that were closed (they have no write
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ SIDE_FILES: Final = ("-wal", "-shm")
 _QUIET_S: Final = 60.0
 """Left-over logs younger than this are let be: their writer is probably alive."""
 
-_MAX_FINISHED: Final = 32
+_MAX_FINISHED: Final = 512
 """So many files of killed processes are put in order at a time."""
 
 _MIN_FILE_AGE_S: Final = 3600.0
@@ -66,12 +67,31 @@ class Sweeper:
         self._max_file_age_s = None
         if retention.max_age_s is not None:
             self._max_file_age_s = max(retention.max_age_s / 4, _MIN_FILE_AGE_S)
+        self.busy = threading.RLock()
+        """Held while a file is looked into: no fork may come between (see `forks`)."""
+        self._thread: threading.Thread | None = None
 
     def is_full(self, nbytes: int, age_s: float) -> bool:
         """Say whether a writer should go on in a new file."""
         return nbytes >= self._max_file_bytes or (
             self._max_file_age_s is not None and age_s >= self._max_file_age_s
         )
+
+    def start(self, own: str) -> None:
+        """Sweep on a thread of its own, unless one is at it already."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        thread = threading.Thread(target=self.sweep, args=(own,), name="otel_llm-store-sweep", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return  # the interpreter is shutting down; the next process does it
+        self._thread = thread
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for a sweep that was started; a program that is over quickly sweeps too."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
 
     def sweep(self, own: str) -> list[str]:
         """Remove what may not stay, and put in order what killed processes left.
@@ -84,7 +104,7 @@ class Sweeper:
         """
         try:
             return self._sweep(own)
-        except OSError:
+        except Exception:
             drops.internal_error("store: retention")
             return []
 
@@ -94,7 +114,8 @@ class Sweeper:
         removed = self._remove_old(files, now)
         quiet = [f for f in files if f.has_log and now - f.written > _QUIET_S and f.path.name not in removed]
         for found in quiet[:_MAX_FINISHED]:
-            finish(found.path)
+            with self.busy:
+                finish(found.path)
         return removed
 
     def _remove_old(self, files: list[_Found], now: float) -> list[str]:
@@ -104,9 +125,12 @@ class Sweeper:
         for found in files:
             too_old = keep.max_age_s is not None and now - found.written > keep.max_age_s
             too_much = keep.max_bytes is not None and total > keep.max_bytes
-            if not (too_old or too_much) or (found.has_log and not finish(found.path)):
+            if not (too_old or too_much):
                 continue
-            remove(found.path)
+            with self.busy:
+                if found.has_log and not finish(found.path):
+                    continue
+                remove(found.path)
             removed.append(found.path.name)
             total -= found.nbytes
         return removed
@@ -161,6 +185,6 @@ def remove(path: Path) -> None:
     """Remove a file and what SQLite keeps beside it."""
     for name in (f"{path}-wal", f"{path}-shm", str(path)):
         try:
-            os.unlink(name)
+            Path(name).unlink()
         except OSError:
             pass

@@ -128,7 +128,7 @@ def create(path: Path) -> sqlite3.Connection:
         db.close()
         for side in ("", "-wal", "-shm", "-journal"):  # the name is ours alone
             try:
-                os.unlink(f"{path}{side}")
+                Path(f"{path}{side}").unlink()
             except OSError:
                 pass
         raise

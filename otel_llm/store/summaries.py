@@ -8,12 +8,15 @@ from typing import Any, Final, NamedTuple
 from otel_llm.store import decoding
 from otel_llm.store.files import Opened
 from otel_llm.store.filters import Filter
-from otel_llm.store.rows import TraceSummary
+from otel_llm.store.rows import STATUSES, TraceSummary
 
 _COLUMNS: Final = (
     "trace_id, span_id, parent_id, name, start_ns, end_ns, status, model, error,"
     " input_tokens, output_tokens, cost, resource"
 )
+
+
+_ERROR: Final = STATUSES.index("error")
 
 
 class _Row(NamedTuple):
@@ -89,7 +92,7 @@ def _rows(file: Opened, chosen: list[bytes]) -> Iterator[_Row]:
             sql = f"SELECT {_COLUMNS} FROM {table} WHERE trace_id IN ({','.join('?' * len(part))})"  # noqa: S608
             for *columns, resource in file.db.execute(sql, part):
                 found = file.shared(resource)
-                yield _Row(*columns, found[0].get("service.name") if found else None)
+                yield _Row._make([*columns, found[0].get("service.name") if found else None])
 
 
 def _summary(trace: bytes, rows: list[_Row]) -> TraceSummary:
@@ -107,7 +110,7 @@ def _summary(trace: bytes, rows: list[_Row]) -> TraceSummary:
         end_ns=None if still_open else max(row.end_ns or 0 for row in rows),
         spans=len(rows),
         open=still_open,
-        errors=sum(row.status == 2 or row.error is not None for row in rows),
+        errors=sum(row.status == _ERROR or row.error is not None for row in rows),
         models=tuple(dict.fromkeys(row.model for row in rows if row.model)),
         input_tokens=sum(row.input_tokens or 0 for row in rows),
         output_tokens=sum(row.output_tokens or 0 for row in rows),

@@ -1,9 +1,9 @@
 """The writing end of the store: takes spans and rows from any thread, commits them on a thread of its own.
 
 On the caller's side an ended span costs a look at its attributes' lengths and an append; reading, encoding,
-compressing and writing it happen here, at most `commit_interval_s` and one commit later. Nothing on the caller's
-side takes a lock, blocks or raises, also not inside a finalizer or signal handler. While nothing is handed over,
-nothing wakes up.
+compressing and writing it happen on the writer's thread, at most `commit_interval_s` and one commit later.
+Nothing on the caller's side waits for a lock, blocks or raises, also not inside a finalizer or a signal handler.
+While nothing is handed over, nothing wakes up.
 """
 
 from __future__ import annotations
@@ -11,36 +11,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_llm import drops
-from otel_llm.store.retention import Retention, Sweeper
+from otel_llm.store import forks, intake
+from otel_llm.store.retention import Retention
 from otel_llm.store.rows import LogRow, PointRow, SeriesRow
-from otel_llm.store.trouble import Trouble
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_llm.store.database import Batch, Database
+    from otel_llm.store.committer import Committer
 
-_SPAN_BYTES: Final = 1024
-"""What a span keeps alive besides its texts, about."""
-
-_ATTRIBUTE_BYTES: Final = 64
-_ROW_BYTES: Final = 512
-_BATCH_SPANS: Final = 2048
-_BATCH_BYTES: Final = 16 << 20
 _UNOPENED_BYTES: Final = 16 << 20
 """What may wait while not even a file could be made: it is unlikely that one ever can, so hold little."""
-
-IDLE_CHECKPOINT_S: Final = 2.0
-_FORK_WAIT_S: Final = 0.5
-_MAX_OPEN: Final = 1 << 20
 
 
 class _Ticket:
@@ -84,36 +72,24 @@ class StoreWriter:
         self._retention = retention or Retention()
         self._resource = dict(resource or {})
         self._meta = dict(meta or {})
-        self._inherited: list[object] = []
         self._reset()
-        _watch_forks(self)
+        forks.watch(self)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._queue: deque[tuple[ReadableSpan, Mapping[str, Any] | None, int]] = deque()
-        self._rows: deque[tuple[str, Any, int]] = deque()
-        # Added to by callers and set by the writer, without a lock; set right whenever the queue runs empty.
-        self._bytes = 0
-        self._open: dict[int, None] = {}
-        self._started: deque[tuple[float, ReadableSpan]] = deque()
+        self._intake = intake.Intake(self._max_bytes)
         self._awake = False
         self._closed = False
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._tickets: deque[_Ticket] = deque()
+        # Re-entrant, because a signal handler may flush on a thread that is just writing.
         self._io = threading.RLock()
+        self._count_lock = threading.RLock()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._database: Database | None = None
-        self._writer_id = ""
-        self._files = 0
-        self._file_since = 0.0
-        self._checkpoint_at: float | None = None
-        self._trouble = Trouble(self.directory)
-        self._sweeper = Sweeper(self.directory, self._retention)
-        self._limit = self._max_bytes
-        self._written: dict[str, int] = {"span": 0, "open_span": 0, "point": 0, "log": 0, "series": 0}
+        self._committer: Committer | None = None
         self._dropped: dict[str, int] = {}
-        self._told_dropped: dict[str, int] = {}
+        self._told: dict[str, int] = {}
 
     # --- taking: any thread ---------------------------------------------------------------------------
 
@@ -122,10 +98,7 @@ class StoreWriter:
         try:
             if self._pid != os.getpid():
                 self.after_fork_in_child()
-            if len(self._open) >= _MAX_OPEN:
-                return  # a program that never ends its spans
-            self._open[span._context.span_id] = None  # type: ignore[union-attr]
-            self._started.append((time.monotonic(), span))
+            self._intake.started(span)
             if not self._awake:
                 self._wake()
         except Exception:
@@ -141,37 +114,12 @@ class StoreWriter:
         try:
             if self._pid != os.getpid():
                 self.after_fork_in_child()
-            # The private names spare a mapping proxy and a lock for each of some twenty looks.
-            self._open.pop(span._context.span_id, None)  # type: ignore[union-attr]
-            attributes = span._attributes
-            size = _SPAN_BYTES
-            for value in getattr(attributes, "_dict", attributes).values():  # type: ignore[union-attr]
-                size += len(value) if type(value) is str else _ATTRIBUTE_BYTES
-            if extra:
-                size += sum(len(v) for v in extra.values() if type(v) is str)
-        except Exception:
-            size = self._size_otherwise(span)
-            if not size:
-                return
-        if self._bytes + size > self._limit or self._closed:
-            self._drop("span", "store_closed" if self._closed else self._trouble.reason or "store_queue_full")
-            return
-        self._bytes += size
-        self._queue.append((span, extra, size))
-        if not self._awake:
-            self._wake()
-
-    def _size_otherwise(self, span: ReadableSpan) -> int:
-        """Size a span that is not the SDK's own; 0 for one that cannot be stored."""
-        try:
-            context = span.get_span_context()
-            if context is None:
-                return 0
-            self._open.pop(context.span_id, None)
-            return _SPAN_BYTES + sum(len(v) for v in (span.attributes or {}).values() if isinstance(v, str))
+            if self._closed or not self._intake.ended(span, extra):
+                self._drop("span", self._reason())
+            elif not self._awake:
+                self._wake()
         except Exception:
             drops.internal_error("store: a span's end")
-            return 0
 
     def points(self, rows: Iterable[PointRow]) -> None:
         """Take metric points."""
@@ -188,10 +136,8 @@ class StoreWriter:
     def _take(self, what: str, rows: Iterable[Any]) -> None:
         try:
             taken = list(rows)
-            if not taken:
-                return
-            size = sum(_row_bytes(row) for row in taken)
-            self._put(what, taken, size, len(taken))
+            if taken:
+                self._put(what, taken, len(taken), sum(intake.row_bytes(row) for row in taken))
         except Exception:
             drops.internal_error(f"store: taking a {what}")
 
@@ -203,29 +149,29 @@ class StoreWriter:
             spans: trace id (16 bytes) and span id (8 bytes) of each.
         """
         try:
-            from otel_llm.store.database import packed_keys
-
-            keys = packed_keys(spans)
+            keys = intake.packed_keys(spans)
             if keys:
-                self._put("delivered", (sink, keys), len(keys) + 64, 0)
+                self._put("delivered", (sink, keys), len(keys) // 8, len(keys) + 64)
         except Exception:
             drops.internal_error("store: delivered spans")
 
-    def _put(self, what: str, item: Any, size: int, count: int) -> None:
+    def _put(self, what: str, rows: Any, count: int, size: int) -> None:
         if self._pid != os.getpid():
             self.after_fork_in_child()
-        if self._bytes + size > self._limit or self._closed:
-            self._drop(
-                what, "store_closed" if self._closed else self._trouble.reason or "store_queue_full", count or 1
-            )
-            return
-        self._bytes += size
-        self._rows.append((what, item, size))
-        if not self._awake:
+        if self._closed or not self._intake.rows(what, rows, count, size):
+            self._drop(what, self._reason(), count)
+        elif not self._awake:
             self._wake()
 
+    def _reason(self) -> str:
+        if self._closed:
+            return "store_closed"
+        committer = self._committer
+        return (None if committer is None else committer.trouble.reason) or "store_queue_full"
+
     def _drop(self, what: str, reason: str, n: int = 1) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + n
+        with self._count_lock:
+            self._dropped[reason] = self._dropped.get(reason, 0) + n
         drops.count(what, reason, n)
 
     def _wake(self) -> None:
@@ -239,7 +185,7 @@ class StoreWriter:
         if not self._start_lock.acquire(blocking=False):
             return
         try:
-            if self._thread is None and not self._closed:
+            if self._thread is None:
                 thread = threading.Thread(target=self._work, name="otel_llm-store", daemon=True)
                 thread.start()
                 self._thread = thread
@@ -260,7 +206,7 @@ class StoreWriter:
         """
         if self._pid != os.getpid():
             self.after_fork_in_child()
-        if self._closed or (self._thread is None and not self._queue and not self._rows and not self._started):
+        if self._closed or (self._thread is None and not self._intake):
             return True
         return self._ask(timeout_s)
 
@@ -274,10 +220,14 @@ class StoreWriter:
             self.after_fork_in_child()
         if self._closed:
             return True
+        deadline = time.monotonic() + timeout_s
         self._closed = True
-        if self._thread is None and not self._queue and not self._rows:
+        if self._thread is None and not self._intake:
             return True
-        return self._ask(timeout_s)
+        done = self._ask(timeout_s)
+        if self._committer is not None:
+            self._committer.sweeper.join(min(1.0, max(0.0, deadline - time.monotonic())))
+        return done
 
     def _ask(self, timeout_s: float) -> bool:
         ticket = _Ticket()
@@ -286,30 +236,28 @@ class StoreWriter:
             self._start()
         thread = self._thread
         if thread is None or not thread.is_alive() or thread is threading.current_thread():
-            return self._ask_here(timeout_s, ticket)
+            if not self._io.acquire(timeout=max(0.0, timeout_s)):
+                return False
+            try:
+                self._cycle(urgent=True)
+            finally:
+                self._io.release()
+            return ticket.ok
         self._tokens.put(True)
         ticket.done.wait(max(0.0, timeout_s))
         return ticket.ok
 
-    def _ask_here(self, timeout_s: float, ticket: _Ticket) -> bool:
-        if not self._io.acquire(timeout=max(0.0, timeout_s)):
-            return False
-        try:
-            self._cycle(urgent=True)
-        finally:
-            self._io.release()
-        return ticket.ok
-
     @property
     def path(self) -> Path | None:
-        """The file that is being written, None before the first commit."""
-        database = self._database
-        return None if database is None else database.path
+        """The file that is being written, None before the first commit and after `close`."""
+        committer = self._committer
+        return None if committer is None else committer.path
 
     @property
     def degraded(self) -> str | None:
         """Why the store cannot be written right now, None if it can."""
-        return self._trouble.message
+        committer = self._committer
+        return None if committer is None else committer.trouble.message
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -318,24 +266,32 @@ class StoreWriter:
         Returns:
             `written` (counts by kind), `dropped` (counts by reason), `queued_bytes`, `file`, `degraded`.
         """
+        committer = self._committer
         return {
-            "written": dict(self._written),
+            "written": {} if committer is None else dict(committer.written),
             "dropped": dict(self._dropped),
-            "queued_bytes": self._bytes,
+            "queued_bytes": self._intake.nbytes,
             "file": None if self.path is None else str(self.path),
             "degraded": self.degraded,
         }
 
+    # --- forks ----------------------------------------------------------------------------------------
+
+    def locks(self) -> Sequence[forks.Lock]:
+        """Return what is held while SQLite is at work."""
+        committer = self._committer
+        return [self._io] if committer is None else [self._io, committer.sweeper.busy]
+
     def after_fork_in_child(self) -> None:
         """Start afresh in a forked child: the parent still has, and will write, what waits here.
 
-        The parent's connection is forgotten without being closed: closing it would end the parent's locks in
-        this copy of SQLite's books, and could remove the write-ahead log under the parent's feet.
+        The parent's connection is forgotten without being closed.
         """
         if self._pid == os.getpid():
             return
-        if self._database is not None:
-            self._inherited.append(_keep_forever(self._database.abandon()))
+        connection = None if self._committer is None else self._committer.abandon()
+        if connection is not None:
+            forks.keep_forever(connection)
         closed = self._closed
         self._reset()
         self._closed = closed
@@ -346,8 +302,6 @@ class StoreWriter:
         tokens = self._tokens
         while True:
             urgent = self._pause(tokens)
-            if tokens is not self._tokens:
-                return  # a fork took us along in name only
             with self._io:
                 try:
                     self._cycle(urgent)
@@ -361,7 +315,9 @@ class StoreWriter:
         urgent = _get(tokens, self._due_at())
         if urgent is None:
             return False
-        until = max(time.monotonic() + self._interval_s, self._trouble.retry_at)
+        until = time.monotonic() + self._interval_s
+        if self._committer is not None:
+            until = max(until, self._committer.trouble.retry_at)
         while not urgent:
             woken = _get(tokens, until)
             if woken is None:
@@ -371,16 +327,15 @@ class StoreWriter:
 
     def _due_at(self) -> float | None:
         """When to wake up without being woken, in monotonic seconds; None while idle."""
-        if self._trouble.message is not None:
-            return self._trouble.retry_at if self._waiting() else None
-        due = self._checkpoint_at
-        if self._started:
-            opened = self._started[0][0] + self._open_after_s
+        committer = self._committer
+        if committer is not None and committer.trouble.message is not None:
+            return committer.trouble.retry_at if self._intake else None
+        due = None if committer is None else committer.checkpoint_at
+        since = self._intake.oldest_start()
+        if since is not None:
+            opened = since + self._open_after_s
             due = opened if due is None else min(due, opened)
         return due
-
-    def _waiting(self) -> bool:
-        return bool(self._queue or self._rows or self._started)
 
     def _cycle(self, urgent: bool) -> None:
         """Commit what waits, in batches, then answer those who wait for it."""
@@ -388,209 +343,67 @@ class StoreWriter:
         self._awake = False  # before the queues are read: what comes from now on wakes us again
         ok = False
         try:
-            if urgent or self._trouble.is_over(time.monotonic()):
-                ok = self._commit_all(flushing=bool(tickets))
-            if ok and self._checkpoint_due():
-                self._checkpoint()
+            committer = self._ready()
+            if urgent or committer.trouble.is_over(time.monotonic()):
+                ok = self._commit_all(committer, self._interval_s if tickets else self._open_after_s)
+                # While no file could be made yet, hold little.
+                hopeless = not ok and not committer.files
+                self._intake.limit = min(self._max_bytes, _UNOPENED_BYTES) if hopeless else self._max_bytes
+            if ok:
+                committer.checkpoint_if_due(time.monotonic())
             if self._closed:
-                self._close_database()
+                committer.close()
+                self._drop_all(committer.trouble.reason or "store_closed")
         finally:
             for ticket in tickets:
                 ticket.ok = ok
                 ticket.done.set()
 
-    def _commit_all(self, *, flushing: bool) -> bool:
-        spans, rows = len(self._queue), len(self._rows)
-        opened = self._still_open(self._interval_s if flushing else self._open_after_s)
-        while spans > 0 or rows > 0 or opened:
-            batch, taken, taken_rows = self._collect(spans, rows)
-            batch.opened, opened = opened, []
-            spans -= len(taken)
-            rows -= len(taken_rows)
-            if not self._commit(batch):
-                self._queue.extendleft(reversed(taken))
-                self._rows.extendleft(reversed(taken_rows))
-                now = time.monotonic()
-                self._started.extendleft((now, span) for span in batch.opened)
-                return False
-            self._bytes -= sum(item[2] for item in taken) + sum(item[2] for item in taken_rows)
-            if not self._queue and not self._rows:
-                self._bytes = 0
-        return True
+    def _ready(self) -> Committer:
+        if self._committer is None:
+            # Imported here: SQLite, zstandard and orjson cost a program that writes nothing nothing.
+            from otel_llm.store.committer import Committer
 
-    def _still_open(self, age_s: float) -> list[ReadableSpan]:
-        """Take the spans that started `age_s` seconds ago or earlier and have not ended."""
-        started, open_ = self._started, self._open
-        before = time.monotonic() - age_s
-        found = []
-        while started:
-            since, span = started[0]
-            context = span.get_span_context()
-            is_open = context is not None and context.span_id in open_
-            if is_open and since > before:
-                break
-            started.popleft()
-            if is_open:
-                found.append(span)
-        return found
+            self._committer = Committer(
+                self.directory, self._retention, self._resource, self._meta, self._drop
+            )
+        return self._committer
 
-    def _collect(self, spans: int, rows: int) -> tuple[Batch, list[Any], list[Any]]:
+    def _commit_all(self, committer: Committer, open_age_s: float) -> bool:
         from otel_llm.store.database import Batch
 
-        batch = Batch()
-        taken, taken_rows, size = [], [], 0
-        for _ in range(min(spans, _BATCH_SPANS)):
-            item = self._queue.popleft()
-            taken.append(item)
-            size += item[2]
-            if size > _BATCH_BYTES:
-                break
-        batch.ended = [(span, extra) for span, extra, _ in taken]
-        while len(taken_rows) < rows and size <= _BATCH_BYTES:
-            item = self._rows.popleft()
-            taken_rows.append(item)
-            size += item[2]
-            what, value, _ = item
-            if what == "delivered":
-                batch.delivered.append(value)
-            else:
-                {"point": batch.points, "log": batch.logs, "series": batch.series}[what].extend(value)
-        if self._dropped != self._told_dropped:
-            self._told_dropped = dict(self._dropped)
-            batch.meta = {f"dropped.{reason}": str(n) for reason, n in self._dropped.items()}
-        return batch, taken, taken_rows
-
-    def _commit(self, batch: Batch) -> bool:
-        """Write one batch; False if it is to be tried again later."""
-        import sqlite3
-
-        from otel_llm.store.schema import UnusableError
-
-        try:
-            failed = self._ready().write(batch)
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-            self._cannot_write(batch)
-            return True
-        except (sqlite3.Error, OSError, UnusableError) as error:
-            self._trouble.happened(error, time.monotonic())
-            self._limit = self._max_bytes if self._files else min(self._max_bytes, _UNOPENED_BYTES)
-            self._give_up_file(error)
-            return False
-        except Exception:
-            self._cannot_write(batch)
-            return True
-        self._trouble.gone()
-        self._limit = self._max_bytes
-        self._checkpoint_at = time.monotonic() + IDLE_CHECKPOINT_S
-        if failed:
-            self._drop("span", "store_unreadable_span", failed)
-        written = self._written
-        written["span"] += len(batch.ended) - failed
-        written["open_span"] += len(batch.opened)
-        written["point"] += len(batch.points)
-        written["log"] += len(batch.logs)
-        written["series"] += len(batch.series)
+        spans, rows = self._intake.waiting()
+        opened = self._intake.take_open(open_age_s)
+        while spans or rows or opened:
+            taken = self._intake.take(spans, rows)
+            spans -= len(taken[0])
+            rows -= len(taken[1])
+            batch = Batch(opened=opened, meta=self._news())
+            intake.fill(batch, taken)
+            if not committer.write(batch):
+                self._intake.give_back(taken, opened)
+                self._told = {}
+                return False
+            self._intake.settle(taken)
+            opened = []
         return True
 
-    def _cannot_write(self, batch: Batch) -> None:
-        """Let go of a batch in which something cannot be written: holding it would stop all that follows."""
-        drops.internal_error("store: writing")
-        for what, items in (("span", batch.ended), ("point", batch.points), ("log", batch.logs), ("series", batch.series)):
-            if items:
-                self._drop(what, "store_internal_error", len(items))
+    def _news(self) -> dict[str, str]:
+        """Return counts of what was dropped, if they changed since they were last written."""
+        if self._dropped == self._told:
+            return {}
+        self._told = dict(self._dropped)
+        return {f"dropped.{reason}": str(n) for reason, n in self._told.items()}
 
-    def _ready(self) -> Database:
-        """Return the file to write to: the present one, or a new one if it is full, old, or was removed."""
-        database = self._database
-        if database is not None:
-            if not database.is_in_place():
-                drops.warn_once(
-                    f"store-removed:{database.path}",
-                    "otel_llm: the store's file %s was removed while it was written; going on with a new one",
-                    database.path,
-                )
-                self._database = None
-                database.close()
-            elif self._sweeper.is_full(database.nbytes(), time.time() - self._file_since):
-                return self._rotate(database)
-            else:
-                return database
-        return self._new_database()
-
-    def _new_database(self) -> Database:
-        from otel_llm.store import schema
-        from otel_llm.store.database import Database
-        from otel_llm.version import VERSION
-
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if not self._writer_id:
-            self._writer_id = schema.new_writer_id()
-        path = self.directory / schema.file_name(self._writer_id, self._files + 1)
-        meta = {
-            "version": VERSION,
-            "pid": str(self._pid),
-            "created_ns": str(time.time_ns()),
-            **self._meta,
-        }
-        self._database = database = Database(path, self._resource, meta)
-        self._files += 1
-        self._file_since = time.time()
-        self._sweeper.sweep(path.name)
-        return database
-
-    def _rotate(self, full: Database) -> Database:
-        """Go on in a new file; spans that are open move over to it."""
-        self._database = None
-        try:
-            database = self._new_database()
-        except BaseException:
-            self._database = full  # rather a file too large than none
-            raise
-        database.take_open(full)
-        full.close()
-        return database
-
-    def _give_up_file(self, error: Exception) -> None:
-        """Let go of a file that is damaged, or in which writing fails; keep one where only the disk is full.
-
-        A file that never took anything is kept, or a broken disk would gather empty ones.
-        """
-        import sqlite3
-
-        database = self._database
-        broken = type(error) is sqlite3.DatabaseError or "i/o error" in str(error)
-        if database is not None and broken and database.commits:
-            self._database = None
-            try:
-                database.close()
-            except sqlite3.Error:
-                pass
-
-    def _checkpoint_due(self) -> bool:
-        return self._checkpoint_at is not None and time.monotonic() >= self._checkpoint_at
-
-    def _checkpoint(self) -> None:
-        self._checkpoint_at = None
-        if self._database is not None:
-            self._database.checkpoint()
-
-    def _close_database(self) -> None:
-        import sqlite3
-
-        self._checkpoint_at = None
-        database, self._database = self._database, None
-        if database is not None:
-            try:
-                database.close()
-            except sqlite3.Error:
-                pass
-        while self._queue:
-            self._queue.popleft()
-            self._drop("span", self._trouble.reason or "store_closed")
-        while self._rows:
-            what, items, _ = self._rows.popleft()
-            self._drop(what, self._trouble.reason or "store_closed", len(items))
-        self._bytes = 0
+    def _drop_all(self, reason: str) -> None:
+        taken = self._intake.take(*self._intake.waiting())
+        while taken[0] or taken[1]:
+            if taken[0]:
+                self._drop("span", reason, len(taken[0]))
+            for what, _, count, _ in taken[1]:
+                self._drop(what, reason, count)
+            self._intake.settle(taken)
+            taken = self._intake.take(*self._intake.waiting())
 
 
 def _get(tokens: SimpleQueue[bool], until: float | None) -> bool | None:
@@ -599,52 +412,3 @@ def _get(tokens: SimpleQueue[bool], until: float | None) -> bool | None:
         return tokens.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
     except Empty:
         return None
-
-
-def _row_bytes(row: PointRow | LogRow | SeriesRow) -> int:
-    body = getattr(row, "body", None)
-    return _ROW_BYTES + (len(body) if isinstance(body, str | bytes) else 0)
-
-
-# --- fork ---------------------------------------------------------------------------------------------
-
-_writers: weakref.WeakSet[StoreWriter] = weakref.WeakSet()
-_held: list[Callable[[], None]] = []
-_watching = False
-
-
-def _watch_forks(writer: StoreWriter) -> None:
-    global _watching
-    _writers.add(writer)
-    if not _watching and hasattr(os, "register_at_fork"):
-        _watching = True
-        os.register_at_fork(before=_before_fork, after_in_parent=_release, after_in_child=_after_fork_in_child)
-
-
-def _before_fork() -> None:
-    # No thread may be inside SQLite at the fork: its locks, copied while held, would stay locked in the child.
-    for writer in list(_writers):
-        if writer._io.acquire(timeout=_FORK_WAIT_S):
-            _held.append(writer._io.release)
-
-
-def _release() -> None:
-    while _held:
-        _held.pop()()
-
-
-def _after_fork_in_child() -> None:
-    _held.clear()
-    for writer in list(_writers):
-        writer.after_fork_in_child()
-
-
-def _keep_forever(thing: object) -> object:
-    """Keep `thing` from ever being finalized, also when the interpreter ends."""
-    try:
-        import ctypes
-
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-    except Exception:
-        drops.internal_error("store: keeping the parent's connection")
-    return thing

@@ -27,13 +27,14 @@ def test_a_wide_terminal_shows_figures_in_columns_and_the_rest_behind():
     assert shown(agent_trace()) == block(
         """
         7 spans · 4 calls · 2,504 → 456 tokens · $0.0121 · 2 errors · 1 open
-                                                          took    ttft      in    out     cost
-        invoke_agent planner         ███████████████…                                           open since 3.00 s
-        ├─ chat gpt-5                █                  200 ms           1,204     36  $0.0019  tool_calls · → get_weather ×2 · 1,024 cached
+                                                          took    ttft      in    out       cost
+        invoke_agent planner         ███████████████…                                             open since 3.00 s
+        ├─ chat gpt-5                █                  200 ms           1,204     36    $0.0019  tool_calls · → get_weather ×2 · 1,024 cached
         ├─ execute_tool get_weather   ▏                  20 ms
         │  └─ GET /weather            ▏                  18 ms
-        ├─ chat claude-5              ▏                  30 ms                                  ✗ rate_limit (429): Slow down. · retry after 500 ms
-        ├─ chat claude-5                 ███████        1.20 s  310 ms   1,300    420  $0.0102
+        ├─ chat claude-5              ▏                  30 ms
+        │     ✗ rate_limit (429): Slow down. · retry after 500 ms
+        ├─ chat claude-5                 ███████        1.20 s  310 ms   1,300    420    $0.0102
         │     retry 1 after rate_limit, 505 ms later · stop · 128 reasoning · by claude-5-20260901
         └─ chat gpt-5                          ▏         12 ms
               ✗ context_length (400): This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens. Please

@@ -21,15 +21,13 @@ pytestmark = pytest.mark.vllm
 PROGRAM = """
 import asyncio, json, sys
 
-import anthropic
-import httpx
 import openai
 import otel_llm
+import requests
 
 otel_llm.instrument(content="full", service_name="program")
 url = sys.argv[1]
 gpt = openai.OpenAI(base_url=f"{url}/v1", api_key="no-key")
-claude = anthropic.Anthropic(base_url=url, api_key="no-key")
 told = {}
 
 
@@ -82,22 +80,33 @@ for event in gpt.responses.create(**respond, stream=True):
 answer = event.response
 tell("response stream", answer, answer.usage.input_tokens, answer.usage.output_tokens, answer.output_text)
 
-message = {"model": "tiny", "messages": [{"role": "user", "content": "claude"}], "max_tokens": 7}
-message["extra_body"] = {"temperature": 0}  # newer releases of the SDK have no argument for it
-answer = claude.messages.create(**message)
-tell("message", answer, answer.usage.input_tokens, answer.usage.output_tokens, answer.content[0].text)
-with claude.messages.stream(**message) as stream:
-    answer = stream.get_final_message()
-tell("message stream", answer, answer.usage.input_tokens, answer.usage.output_tokens, answer.content[0].text)
+
+def post(path, **body):
+    answer = requests.post(url + path, json={"model": "tiny", **body}, stream=body.get("stream", False))
+    answer.raise_for_status()
+    return answer
+
+
+def tell_raw(name, answer_id, usage, kinds, text=None):
+    told[name] = {"id": answer_id, "input": usage[kinds[0]], "output": usage[kinds[1]], "text": text}
+
+
+# Greedy, since this protocol has no way to say that the answer must not be empty.
+message = {"messages": [{"role": "user", "content": "claude"}], "max_tokens": 7, "temperature": 0}
+answer = post("/v1/messages", **message).json()
+tell_raw("message", answer["id"], answer["usage"], ("input_tokens", "output_tokens"), answer["content"][0]["text"])
+lines = post("/v1/messages", **message, stream=True).iter_lines()
+events = [json.loads(line[6:]) for line in lines if line.startswith(b"data: {")]
+[begun] = [event["message"] for event in events if event["type"] == "message_start"]
+[done] = [event for event in events if event["type"] == "message_delta"]
+text = "".join(event["delta"]["text"] for event in events if event["type"] == "content_block_delta")
+tell_raw("message stream", begun["id"], done["usage"], ("input_tokens", "output_tokens"), text)
 
 sampling = {"max_tokens": 4, "temperature": 0.7, "ignore_eos": True}
-generate = {"model": "tiny", "token_ids": [5, 6, 7], "sampling_params": sampling}
-answer = httpx.post(f"{url}/inference/v1/generate", json=generate).raise_for_status().json()
-usage = answer["usage"]
-told["tokens"] = {"id": answer["request_id"], "input": usage["prompt_tokens"], "output": usage["completion_tokens"]}
+answer = post("/inference/v1/generate", token_ids=[5, 6, 7], sampling_params=sampling).json()
+tell_raw("tokens", answer["request_id"], answer["usage"], ("prompt_tokens", "completion_tokens"))
 
-# No model call: no span.
-httpx.post(f"{url}/tokenize", json={"model": "tiny", "prompt": "hi"}).raise_for_status()
+post("/tokenize", prompt="hi")  # no model call, so no span
 
 try:
     gpt.chat.completions.create(**ask("too long " * 100))
@@ -220,7 +229,8 @@ def test_our_span_and_vllm_s_are_one_trace(calls: dict[str, Call], name: str) ->
     for span in call.theirs:
         assert (span.kind, span.service, span.scope) == (SERVER, "vllm", "vllm.tracing.otel")
         assert (span.trace_id, span.parent_id) == (call.ours.trace_id, call.ours.span_id)
-        assert call.ours.start_ns <= span.start_ns < span.end_ns <= call.ours.end_ns
+        # Its end is not compared: vLLM may end a span when the answer is already on its way.
+        assert call.ours.start_ns <= span.start_ns < call.ours.end_ns
 
 
 @pytest.mark.parametrize("name", ANSWERED)

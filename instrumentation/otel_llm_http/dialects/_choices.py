@@ -34,7 +34,18 @@ class Choice:
         parser: whose bounds hold.
     """
 
-    __slots__ = ("_audio", "_others", "_parser", "_reasoning", "_refusal", "_said", "_text", "_tools", "reason", "role")
+    __slots__ = (
+        "_audio",
+        "_others",
+        "_parser",
+        "_reasoning",
+        "_refusal",
+        "_said",
+        "_text",
+        "_tools",
+        "reason",
+        "role",
+    )
 
     def __init__(self, parser: CallParser) -> None:
         self._parser = parser

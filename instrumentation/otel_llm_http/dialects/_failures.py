@@ -105,7 +105,9 @@ _FILTERED: Final = re.compile(
     r"|violat\w* .{0,30}(?:usage|content|safety) polic",
     re.IGNORECASE,
 )
-_KEY_WORDS: Final = re.compile(r"api[_ ]?key (?:not valid|is invalid|expired)|invalid api[_ ]?key", re.IGNORECASE)
+_KEY_WORDS: Final = re.compile(
+    r"api[_ ]?key (?:not valid|is invalid|expired)|invalid api[_ ]?key", re.IGNORECASE
+)
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]{1,300})", re.IGNORECASE)
 
 
@@ -143,7 +145,11 @@ def _words(payload: Any, depth: int = 0) -> tuple[str | None, list[str]]:
         return payload[:_MAX_MESSAGE] or None, []
     if type(payload) is not dict:
         return None, []
-    codes = [str(code) for key in ("code", "status", "type", "__type", "reason") if _is_code(code := payload.get(key))]
+    codes = [
+        str(code)
+        for key in ("code", "status", "type", "__type", "reason")
+        if _is_code(code := payload.get(key))
+    ]
     codes = [code for code in codes if code != "error"]
     message: str | None = None
     for key in ("message", "Message", "msg", "error_message"):
@@ -171,7 +177,9 @@ def _shown(codes: list[str]) -> str | None:
 
 
 def _classify(status: int | None, codes: list[str] | None, message: str | None) -> ErrorType:
-    found = [kind for code in codes or () if (kind := _BY_CODE.get(code.lower().rpartition(".")[2])) is not None]
+    found = [
+        kind for code in codes or () if (kind := _BY_CODE.get(code.lower().rpartition(".")[2])) is not None
+    ]
     for kind in ("content_filter", "context_length"):
         if kind in found:
             return kind

@@ -114,7 +114,12 @@ def read_usage(body: dict[str, Any], usage: Usage) -> None:
         reasoning = count(body.get("reasoning_tokens"))
     if reasoning is not None:
         usage.reasoning_tokens = reasoning
-        if reasoning and asked is not None and given is not None and body.get("total_tokens") == asked + given + reasoning:
+        if (
+            reasoning
+            and asked is not None
+            and given is not None
+            and body.get("total_tokens") == asked + given + reasoning
+        ):
             given += reasoning
     if asked is not None:
         usage.input_tokens = asked
@@ -152,7 +157,10 @@ def message_of(item: dict[str, Any]) -> Message:
     """Return a message of the request."""
     role = item.get("role")
     if role in {"tool", "function"}:
-        out = message("tool", [tool_result_part(item.get("tool_call_id") or item.get("name"), result_of(item.get("content")))])
+        out = message(
+            "tool",
+            [tool_result_part(item.get("tool_call_id") or item.get("name"), result_of(item.get("content")))],
+        )
     else:
         content = item.get("content")
         if type(content) is str and len(item) == 2:
@@ -226,7 +234,11 @@ def content_parts(content: Any) -> list[Part]:
         return [text_part(content)] if content else []
     if type(content) is not list:
         return [other_part(content)] if type(content) is dict else []
-    return [text_part(item) if type(item) is str else content_part(item) for item in content if type(item) in {str, dict}]
+    return [
+        text_part(item) if type(item) is str else content_part(item)
+        for item in content
+        if type(item) in {str, dict}
+    ]
 
 
 def content_part(item: dict[str, Any]) -> Part:
@@ -243,7 +255,11 @@ def content_part(item: dict[str, Any]) -> Part:
     if kind == "input_audio":
         sound = item.get("input_audio")
         if type(sound) is str:
-            return uri_part("audio", sound) if sound.startswith(("http", "data:")) else base64_part("audio", None, sound)
+            return (
+                uri_part("audio", sound)
+                if sound.startswith(("http", "data:"))
+                else base64_part("audio", None, sound)
+            )
         sound = record(sound)
         form = text(sound.get("format"))
         return base64_part("audio", f"audio/{form}" if form else None, sound.get("data"))

@@ -6,7 +6,7 @@ understood leaves a field empty, or the call with the error `malformed_response`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -16,10 +16,18 @@ from otel_llm import semconv as sc
 from otel_llm.llm import CallError, LLMCall, Usage
 from otel_llm_http.dialects import _failures, _headers
 from otel_llm_http.dialects._bounds import bounded
+from otel_llm_http.dialects._eventstream import EventStreamDecoder
 from otel_llm_http.dialects._frames import Frame, LineDecoder, SSEDecoder
 from otel_llm_http.dialects._scan import string_of
 from otel_llm_http.dialects._values import loads
 
+Decoder = SSEDecoder | LineDecoder | EventStreamDecoder
+
+_DECODERS: Final[dict[str, Callable[[int], Decoder]]] = {
+    "sse": SSEDecoder,
+    "lines": LineDecoder,
+    "binary": EventStreamDecoder,
+}
 _BATCH: Final = 32 << 10
 _MAX_ERROR_BODY: Final = 256 << 10
 _DONE: Final = b"[DONE]"
@@ -74,7 +82,9 @@ class CallParser:
     fetches: ClassVar[bool] = False
     """Whether the exchange only fetches what another one generated: then it has no usage of its own."""
 
-    def __init__(self, operation: str, provider: str, model: str | None, stream: bool, limits: Limits) -> None:
+    def __init__(
+        self, operation: str, provider: str, model: str | None, stream: bool, limits: Limits
+    ) -> None:
         self.call = LLMCall(operation, provider, model, stream=stream)
         self.path_model = model
         self.limits = limits
@@ -86,7 +96,7 @@ class CallParser:
         self._threshold = _BATCH
         self._size = 0
         self._body: list[bytes] | None = None
-        self._decoder: SSEDecoder | LineDecoder | None = None
+        self._decoder: Decoder | None = None
         self._events = 0
         self._malformed = False
         self._mode = ""
@@ -111,7 +121,7 @@ class CallParser:
             payload = loads(body)
             if type(payload) is dict:
                 self._on_request(payload)
-        except Exception:  # noqa: S110 (a request that we cannot read is the server's to judge)
+        except Exception:
             pass
         if len(body) > self.limits.max_text:
             call.truncated |= bounded(
@@ -125,7 +135,7 @@ class CallParser:
         try:
             _headers.describe(headers, self.call.response)
             self._on_headers(headers)
-        except Exception:  # noqa: S110 (no header is worth more than the call)
+        except Exception:
             pass
 
     def feed(self, data: bytes) -> None:
@@ -257,10 +267,9 @@ class CallParser:
                 self._mode = "sse"
             else:
                 self._mode = "json"
-        if self._mode == "sse":
-            self._decoder = SSEDecoder(self.limits.max_body)
-        elif self._mode == "lines":
-            self._decoder = LineDecoder(self.limits.max_body)
+        make = _DECODERS.get(self._mode)
+        if make is not None:
+            self._decoder = make(self.limits.max_body)
         else:
             self._body = []
         return True
@@ -321,15 +330,9 @@ class CallParser:
             if not call.truncated and not call.stream:
                 self._malformed = True
             return
-        if self._mode == "binary":
-            self._on_binary(body)
-            return
         self._whole(body)
         if len(body) > self.limits.max_text:
             call.truncated |= bounded((call.output_messages,), self.limits.max_text)
-
-    def _on_binary(self, body: bytes) -> None:
-        """Read a body in a framing that only this dialect knows."""
 
     def _whole(self, body: bytes) -> None:
         try:
@@ -373,7 +376,12 @@ class CallParser:
             call.error = CallError("malformed_response", message=self._complaint())
         if call.error is not None:
             call.complete = False
-        if status is not None and status < 300 and not call.complete and call.operation in sc.INFERENCE_OPERATIONS:
+        if (
+            status is not None
+            and status < 300
+            and not call.complete
+            and call.operation in sc.INFERENCE_OPERATIONS
+        ):
             # The convention's word for an answer that broke off.
             call.finish_reasons = call.finish_reasons or ["error"]
 

@@ -49,7 +49,10 @@ def tool_result_part(call_id: Any, response: Any) -> Part:
 def server_tool_part(item: dict[str, Any], name: Any = None) -> Part:
     """Describe a call that the provider makes for itself: its type, id, name and the size of the rest."""
     kind = item.get("type")
-    part: Part = {"type": "server_tool_call", "name": name if type(name) is str else kind if type(kind) is str else ""}
+    part: Part = {
+        "type": "server_tool_call",
+        "name": name if type(name) is str else kind if type(kind) is str else "",
+    }
     call_id = item.get("id") or item.get("tool_use_id") or item.get("call_id")
     if type(call_id) is str:
         part["id"] = call_id

@@ -33,7 +33,10 @@ def slimmed(body: bytes) -> bytes:
         if end < 0:
             break
         if end - at > 64 and body.find(b'"', inner, end) < 0:
-            pieces += (body[begin:inner], b"{\"%d\":0}" % (body.count(b",", inner, end) + 1) if not pieces else b"")
+            pieces += (
+                body[begin:inner],
+                b'{"%d":0}' % (body.count(b",", inner, end) + 1) if not pieces else b"",
+            )
             begin = end
         at = body.find(b"[", end)
     if not pieces:

@@ -116,7 +116,12 @@ class CohereChat(CallParser):
         if type(usage) is dict:
             read_usage(usage, self.usage())
         if reason in _FAILED and call.error is None:
-            self.fail({"code": "timeout_error" if reason == "TIMEOUT" else reason, "message": f"finished with {reason}"})
+            self.fail(
+                {
+                    "code": "timeout_error" if reason == "TIMEOUT" else reason,
+                    "message": f"finished with {reason}",
+                }
+            )
 
 
 class CohereChatV1(CohereChat):
@@ -174,7 +179,9 @@ class CohereChatV1(CohereChat):
             super()._on_end()
 
     def _ended(self, body: dict[str, Any], said: str, reason: str | None) -> None:
-        self.call.response_id = text(body.get("response_id")) or text(body.get("generation_id")) or self.call.response_id
+        self.call.response_id = (
+            text(body.get("response_id")) or text(body.get("generation_id")) or self.call.response_id
+        )
         parts: list[Part] = [text_part(said)] if said else []
         parts += _calls(body.get("tool_calls"))
         self._finish(parts, reason, body.get("meta"))
@@ -186,11 +193,16 @@ def _calls(calls: Any) -> list[Part]:
 
 def _results(results: Any) -> list[Part]:
     return [
-        tool_result_part(record(result.get("call")).get("name"), result.get("outputs")) for result in records(results)
+        tool_result_part(record(result.get("call")).get("name"), result.get("outputs"))
+        for result in records(results)
     ]
 
 
 def _spoken(item: dict[str, Any]) -> Message:
     role = item.get("role")
-    parts = content_parts(item.get("message")) + _calls(item.get("tool_calls")) + _results(item.get("tool_results"))
+    parts = (
+        content_parts(item.get("message"))
+        + _calls(item.get("tool_calls"))
+        + _results(item.get("tool_results"))
+    )
     return message(_ROLES.get(role, role) if type(role) is str else None, parts)

@@ -39,7 +39,11 @@ class OpenAIEmbeddings(Embeddings):
     def _on_request(self, body: dict[str, Any]) -> None:
         call = self.call
         call.request_model = self.path_model or text(body.get("model"))
-        put(call.request, sc.EMBEDDINGS_DIMENSION_COUNT, count(body.get("dimensions", body.get("output_dimension"))))
+        put(
+            call.request,
+            sc.EMBEDDINGS_DIMENSION_COUNT,
+            count(body.get("dimensions", body.get("output_dimension"))),
+        )
         put(call.request, sc.REQUEST_ENCODING_FORMATS, strings(body.get("encoding_format")))
 
     def _on_response(self, body: Any) -> bool:

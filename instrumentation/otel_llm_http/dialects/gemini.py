@@ -34,6 +34,28 @@ _MAX_PARTS: Final = 65_536
 _BLOCKED: Final = frozenset({"BLOCK_REASON_UNSPECIFIED", ""})
 
 
+# Vertex's own SDK asks for enumerations as numbers (`enum-encoding=int`).
+_REASONS: Final = (
+    "FINISH_REASON_UNSPECIFIED",
+    "STOP",
+    "MAX_TOKENS",
+    "SAFETY",
+    "RECITATION",
+    "OTHER",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "MALFORMED_FUNCTION_CALL",
+)
+_MODALITIES: Final = ("", "TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT")
+
+
+def _named(value: Any, names: tuple[str, ...]) -> str | None:
+    if type(value) is int:
+        return names[value] if 0 <= value < len(names) else str(value)
+    return text(value)
+
+
 def either(body: dict[str, Any], camel: str, snake: str) -> Any:
     """Return a field by its name in camel case, or in snake case."""
     value = body.get(camel)
@@ -43,7 +65,7 @@ def either(body: dict[str, Any], camel: str, snake: str) -> Any:
 class _Candidate:
     """One candidate, whole or under way: adjacent texts of a kind become one part."""
 
-    __slots__ = ("_open", "_pieces", "_parser", "parts", "reason", "role")
+    __slots__ = ("_open", "_parser", "_pieces", "parts", "reason", "role")
 
     def __init__(self, parser: CallParser) -> None:
         self._parser = parser
@@ -62,7 +84,7 @@ class _Candidate:
             elif len(self.parts) < _MAX_PARTS:
                 self.close()
                 self.parts.append(part_of(item))
-        if (reason := text(either(candidate, "finishReason", "finish_reason"))) is not None:
+        if (reason := _named(either(candidate, "finishReason", "finish_reason"), _REASONS)) is not None:
             self.reason = reason
 
     def _write(self, kind: str, piece: str) -> None:
@@ -102,7 +124,9 @@ class GeminiGenerate(CallParser):
         if type(contents) is str:
             call.input_messages = [message("user", [text_part(contents)])]
         else:
-            call.input_messages = [_message(item) for item in records([contents] if type(contents) is dict else contents)]
+            call.input_messages = [
+                _message(item) for item in records([contents] if type(contents) is dict else contents)
+            ]
         for tool in records(body.get("tools")):
             call.tool_definitions += _tools(tool)
 
@@ -137,7 +161,9 @@ class GeminiGenerate(CallParser):
             reason = text(either(feedback, "blockReason", "block_reason"))
             if reason is not None and reason not in _BLOCKED and self.call.error is None:
                 words = text(either(feedback, "blockReasonMessage", "block_reason_message"))
-                self.call.error = CallError("content_filter", words or f"the prompt was blocked: {reason}", reason)
+                self.call.error = CallError(
+                    "content_filter", words or f"the prompt was blocked: {reason}", reason
+                )
 
     def _begin(self, event: dict[str, Any]) -> None:
         self._begun = True
@@ -166,7 +192,14 @@ class GeminiGenerate(CallParser):
 def _is_chunk(body: dict[str, Any]) -> bool:
     return any(
         key in body
-        for key in ("candidates", "usageMetadata", "promptFeedback", "usage_metadata", "modelVersion", "responseId")
+        for key in (
+            "candidates",
+            "usageMetadata",
+            "promptFeedback",
+            "usage_metadata",
+            "modelVersion",
+            "responseId",
+        )
     )
 
 
@@ -220,7 +253,7 @@ def read_usage(body: dict[str, Any], usage: Usage) -> None:
         ("cacheTokensDetails", "cache_tokens_details", "cache_read.input_tokens"),
     ):
         for detail in records(either(body, camel, snake)):
-            modality = text(detail.get("modality"))
+            modality = _named(detail.get("modality"), _MODALITIES)
             found = count(either(detail, "tokenCount", "token_count"))
             if found and modality is not None and modality.lower() in {"text", "image", "audio"}:
                 usage.by_modality[f"{modality.lower()}.{tail}"] = found
@@ -256,7 +289,10 @@ def part_of(item: dict[str, Any]) -> Part:
     if type(data := either(item, "fileData", "file_data")) is dict:
         mime_type = either(data, "mimeType", "mime_type")
         return uri_part(modality_of(mime_type), either(data, "fileUri", "file_uri"), mime_type)
-    for camel, snake in (("executableCode", "executable_code"), ("codeExecutionResult", "code_execution_result")):
+    for camel, snake in (
+        ("executableCode", "executable_code"),
+        ("codeExecutionResult", "code_execution_result"),
+    ):
         if type(code := either(item, camel, snake)) is dict:
             return server_tool_part(code, snake)
     return other_part(item)
@@ -269,7 +305,8 @@ def _tools(tool: dict[str, Any]) -> list[dict[str, Any]]:
             tool_definition(
                 function.get("name"),
                 function.get("description"),
-                function.get("parameters") or either(function, "parametersJsonSchema", "parameters_json_schema"),
+                function.get("parameters")
+                or either(function, "parametersJsonSchema", "parameters_json_schema"),
             )
             for function in records(functions)
         ]

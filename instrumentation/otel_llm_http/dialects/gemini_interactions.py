@@ -69,7 +69,10 @@ class GeminiInteraction(CallParser):
         put(out, sc.REQUEST_PREVIOUS_RESPONSE_ID, text(body.get("previous_interaction_id")))
         put(out, sc.AGENT_NAME, text(body.get("agent")))
         form = body.get("response_format")
-        if body.get("response_mime_type") == "application/json" or record(form).get("mime_type") == "application/json":
+        if (
+            body.get("response_mime_type") == "application/json"
+            or record(form).get("mime_type") == "application/json"
+        ):
             out[sc.OUTPUT_TYPE] = "json"
         if (system := text(body.get("system_instruction"))) is not None:
             call.system_instructions = [text_part(system)]
@@ -151,7 +154,11 @@ class GeminiInteraction(CallParser):
             start = step.start
             if start.get("type") == "function_call":
                 parts.append(
-                    tool_call_part(start.get("id"), start.get("name"), step.arguments.getvalue() or start.get("arguments"))
+                    tool_call_part(
+                        start.get("id"),
+                        start.get("name"),
+                        step.arguments.getvalue() or start.get("arguments"),
+                    )
                 )
             elif start.get("type") not in {"model_output", "thought", "user_input", "text", None}:
                 parts += step_parts(start)
@@ -211,7 +218,9 @@ _SPOKEN: Final = frozenset({"model_output", "thought", "function_call"})
 
 
 def _contents(content: Any) -> list[Part]:
-    return [part for item in records([content] if type(content) is dict else content) for part in step_parts(item)]
+    return [
+        part for item in records([content] if type(content) is dict else content) for part in step_parts(item)
+    ]
 
 
 def step_parts(step: dict[str, Any]) -> list[Part]:

@@ -112,7 +112,11 @@ class Ollama(CallParser):
 
 def _images(item: dict[str, Any]) -> list[Part]:
     images = item.get("images")
-    return [base64_part("image", None, data) for data in images if type(data) is str] if type(images) is list else []
+    return (
+        [base64_part("image", None, data) for data in images if type(data) is str]
+        if type(images) is list
+        else []
+    )
 
 
 def _message(item: dict[str, Any]) -> Message:

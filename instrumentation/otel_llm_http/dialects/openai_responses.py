@@ -35,7 +35,9 @@ from otel_llm_http.dialects._parts import (
 from otel_llm_http.dialects._values import put, record, records, text
 
 _MAX_ITEMS: Final = 4096
-_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_ENDS: Final = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+)
 _DELTAS: Final = frozenset(
     {
         "response.output_text.delta",
@@ -79,11 +81,15 @@ class OpenAIResponses(CallParser):
         if type(instructions) is str:
             call.system_instructions = [text_part(instructions)] if instructions else []
         else:
-            call.system_instructions = [part for item in records(instructions) for part in _message(item)["parts"]]
+            call.system_instructions = [
+                part for item in records(instructions) for part in _message(item)["parts"]
+            ]
         call.tool_definitions = tools_of(body.get("tools"))
 
     def _on_response(self, body: Any) -> bool:
-        if type(body) is not dict or not (body.get("object") == "response" or type(body.get("output")) is list):
+        if type(body) is not dict or not (
+            body.get("object") == "response" or type(body.get("output")) is list
+        ):
             return False
         self._read(body)
         return True
@@ -127,7 +133,9 @@ class OpenAIResponses(CallParser):
         if conversation is not None:
             call.request.setdefault(sc.CONVERSATION_ID, conversation)
         status = text(body.get("status"))
-        reason = text(record(body.get("incomplete_details")).get("reason")) if status == "incomplete" else None
+        reason = (
+            text(record(body.get("incomplete_details")).get("reason")) if status == "incomplete" else None
+        )
         reason = reason or status
         if reason is not None:
             call.finish_reasons = [reason]
@@ -139,7 +147,9 @@ class OpenAIResponses(CallParser):
             read_usage(usage, self.usage())
         if not self.fetches and status == "failed":
             failure = body.get("error")
-            call.error = from_payload(failure, None) if failure else CallError("overloaded", "the response failed")
+            call.error = (
+                from_payload(failure, None) if failure else CallError("overloaded", "the response failed")
+            )
 
     def _on_end(self) -> None:
         call = self.call
@@ -188,7 +198,9 @@ def output_parts(item: dict[str, Any]) -> list[Part]:
     if kind == "message":
         return content_parts(item.get("content"))
     if kind == "function_call":
-        return [tool_call_part(item.get("call_id") or item.get("id"), item.get("name"), item.get("arguments"))]
+        return [
+            tool_call_part(item.get("call_id") or item.get("id"), item.get("name"), item.get("arguments"))
+        ]
     if kind == "custom_tool_call":
         return [tool_call_part(item.get("call_id") or item.get("id"), item.get("name"), item.get("input"))]
     if kind == "reasoning":

@@ -31,13 +31,12 @@ def _instrument() -> None:
 
 
 def _chain() -> None:
-    """Run the `sitecustomize` that this one hides, if there is one."""
+    """Run the `sitecustomize` that this one hides.
+
+    Where there is none, the ImportError goes to Python, which takes it as it would without us: no such module.
+    """
     sys.modules.pop("sitecustomize", None)
-    try:
-        import sitecustomize  # type: ignore[import-not-found] # noqa: F401
-    except ImportError as error:
-        if error.name != "sitecustomize":
-            raise
+    import sitecustomize  # type: ignore[import-not-found] # noqa: F401
 
 
 _leave_path()
