@@ -67,16 +67,25 @@ def _last_two(words: Iterable[str]) -> bytes:
 
 
 # --- where a secret may be, in folded text --------------------------------------------------------
-_NAMES: Final = (
-    "key", "token", "secret", "ssword", "sswd", "pwd", "ssphrase", "uthori.ation", "credential", "credentials",
-    "sig", "signature", "auth",
-)  # fmt: skip
+_SURE_NAMES: Final = ("ssword", "sswd", "pwd", "ssphrase", "uthori.ation")
+_WEAK_NAMES: Final = ("key", "token", "secret", "credential", "credentials", "sig", "signature", "auth")
 
 
 def _after_name(filler: bytes) -> bytes:
-    """Match right after `:` or `=`, where a name and `filler` stand before it; cheap looks come first."""
-    names = b"|".join(rb"(?<=%s%s\x01)" % (_folded(name), filler) for name in _NAMES)
-    return rb"(?<=%s\x01)(?<=%s%s\x01)(?:%s)" % (filler or b"[ydntlsgeh]", _last_two(_NAMES), filler, names)
+    """Match right after `:` or `=`, where a name and `filler` stand before it; cheap looks come first.
+
+    Names that often mean nothing (`{"key": "x"}`) count where they end a longer one, or where a long value follows.
+    """
+    before = [_folded(name) + filler + rb"\x01" for name in _SURE_NAMES]
+    before += [rb"[a-z0-9\x02?&# .]" + _folded(name) + filler + rb"\x01" for name in _WEAK_NAMES]
+    last_two = _last_two((*_SURE_NAMES, *_WEAK_NAMES))
+    return rb"(?<=%s\x01)(?<=%s%s\x01)(?:(?:%s)|(?=[ \"'\\>\x01]{0,6}[a-z0-9\x02+/.~%%]{16})(?:%s))" % (
+        filler or b"[ydntlsgeh]",
+        last_two,
+        filler,
+        b"|".join(rb"(?<=%s)" % name for name in before),
+        b"|".join(rb"(?<=%s%s\x01)" % (_folded(name), filler) for name in _WEAK_NAMES),
+    )
 
 
 _ASSIGNMENTS: Final = re.compile(
@@ -131,11 +140,13 @@ _PREFIXED: Final = re.compile(
 _STARTED: Final = re.compile(
     r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
     r"eyJ[A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{6,}+(?:\.[A-Za-z0-9_-]*)*"
-    r"|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{16,}"
-    r"|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:(?:[A-Za-z0-9+/=:,.\s-]|\\+[nr]){0,8192}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-    r"|(?:[A-Za-z0-9+/=]{16,}|\\+[nr]|\s)*)",
+    r"|A[KS]IA[A-Z0-9]{16,}|AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{16,}",
 )
+_PEM_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_BODY: Final = re.compile(r"(?:[A-Za-z0-9+/=:,.\s-]|\\+[nr])*")
+_PEM_LINES: Final = re.compile(r"(?:[A-Za-z0-9+/=]{16,}|\\+[nr]|\s)*")  # of a key that is cut short
+_PEM_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_REACH: Final = 16_384
 _HEX_KEY: Final = re.compile(r"[kK][eE][yY](?: is|s)?[ (]+([0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})(?![A-Za-z0-9])")
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +((?=[^\s\"'\\]*[0-9])[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9._~+=-]{24,})")
 _BASIC: Final = re.compile(r"[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{6,}={0,2})")
@@ -166,7 +177,7 @@ _KEY_LIKE: Final = re.compile(
 )
 _CODE: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+|none|null|true|false|undefined|str|string", re.IGNORECASE)
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_NAME_REACH: Final = 64
+_NAME_REACH: Final = 32
 _PREFIX_REACH: Final = 1 + max(map(len, _PREFIXES)) + 6  # an escape before it included
 _LONG: Final = 20
 _JUDGED: Final = 512
@@ -200,9 +211,9 @@ def _bare(s: str, start: int, name: re.Match[str], *, spaced: bool) -> Span | No
     if value is None:
         return None
     text = value[1].rstrip(".:")  # judged by its first 512 characters, replaced whole
-    rest = _BARE_REST.match(s, value.end(1))
-    end = rest.end() if len(value[1]) == _JUDGED and rest else value.start(1) + len(text)
-    span = value.start(1), end
+    span = value.start(1), value.start(1) + len(text)
+    if len(value[1]) == _JUDGED and (rest := _BARE_REST.match(s, value.end(1))):
+        span = value.start(1), rest.end()
     if not name["word"]:
         return span if (_KEY_LIKE if name["key"] else _RANDOM).fullmatch(text) else None
     if _PLACEHOLDER.fullmatch(text) or _CODE.fullmatch(text) or _URL.match(text) or text[:1] in "/~.[":
@@ -236,11 +247,22 @@ def _token(s: str, at: int) -> Span | None:
     if mark == "A":
         return _span(_STARTED.match(s, at))
     if at > 4 and s.startswith("-----BEGIN", at - 5):  # noqa: PLR2004
-        return _span(_STARTED.match(s, at - 5))
+        return _pem(s, at - 5)
     if found := _BEARER.match(s, at):
         return found.span(1)
     found = _BASIC.match(s, at)
     return found.span(1) if found and _is_basic(found[1]) else None
+
+
+def _pem(s: str, at: int) -> Span | None:
+    begin = _PEM_BEGIN.match(s, at)
+    if begin is None:
+        return None
+    end = _PEM_END.match(s, s.find("-----END ", begin.end(), begin.end() + _PEM_REACH))
+    if end is not None and _PEM_BODY.fullmatch(s, begin.end(), end.start()):
+        return at, end.end()
+    lines = _PEM_LINES.match(s, begin.end())
+    return at, lines.end() if lines else begin.end()
 
 
 def _hex_key(s: str, at: int) -> Span | None:
@@ -271,7 +293,7 @@ def _found(s: str, folded: bytes) -> Iterator[Span]:
                 yield span
 
 
-_MAX_PASSES: Final = 4
+_MAX_PASSES: Final = 8
 
 
 def scrub_secrets(s: str) -> str:

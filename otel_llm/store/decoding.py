@@ -169,11 +169,13 @@ def delivered_keys(file: Opened, sink: str) -> Iterator[int]:
         yield from struct.unpack(f">{len(keys) // 8}Q", keys)
 
 
-def undelivered_spans(file: Opened, has: set[int], where: str, values: list[Any]) -> Iterator[StoredSpan]:
-    """Iterate over the sampled spans of a file that are not among `has`."""
+def undelivered_spans(
+    file: Opened, has: tuple[set[int], ...], where: str, values: list[Any]
+) -> Iterator[StoredSpan]:
+    """Iterate over the sampled spans of a file that are in none of the sets `has`."""
     for row in file.db.execute(f"{ENDED} WHERE flags & 1 AND {where} ORDER BY id", values):
         key = int.from_bytes(row[0][-8:], "big") ^ int.from_bytes(row[1], "big")
-        if key not in has:
+        if not any(key in some for some in has):
             yield stored_span(file, row)
 
 

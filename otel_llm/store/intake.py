@@ -140,6 +140,16 @@ class Intake:
         now = time.monotonic()
         self._started.extendleft((now, span) for span in reversed(opened))
 
+    def clear(self) -> list[tuple[str, int]]:
+        """Let go of everything; returns kinds and counts."""
+        gone = [("span", len(self._spans))] if self._spans else []
+        gone += [(what, count) for what, _, count, _ in self._rows]
+        self._spans.clear()
+        self._rows.clear()
+        self._started.clear()
+        self.nbytes = 0
+        return gone
+
     def settle(self, taken: Taken) -> None:
         """Note that what was taken is done with."""
         self.nbytes -= sum(item[2] for item in taken[0]) + sum(bundle[3] for bundle in taken[1])

@@ -249,11 +249,15 @@ class StoreReader:
         for file in self._files():
             writers.setdefault(file.parts.writer, []).append(file)
         where, values = Filter(since_ns, until_ns).where()
+        # What `otel-llm replay` sent is noted in a file of its own process, which holds no spans.
+        replayed = set(
+            self._each(lambda file: () if _last_row(file)[0][1] else decoding.delivered_keys(file, sink))
+        )
         for group in writers.values():
             # A span and the note that it was delivered may be in different files of one writer.
             has = set(self._each(lambda file: decoding.delivered_keys(file, sink), group))
             yield from self._each(
-                lambda file, has=has: decoding.undelivered_spans(file, has, where, values),  # type: ignore[misc]
+                lambda file, has=has: decoding.undelivered_spans(file, (has, replayed), where, values),  # type: ignore[misc]
                 group,
             )
 

@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -68,13 +66,15 @@ class FileName(NamedTuple):
 
 def host_name() -> str:
     """Return this host's name as it is in names of files."""
+    import socket
+
     return re.sub(r"[^A-Za-z0-9_]+", "_", socket.gethostname())[:64] or "host"
 
 
 def new_writer_id() -> str:
     """Return `<host>-<pid>-<random>` for a writer of this process."""
     # Not `random`: the program may have seeded it.
-    return f"{host_name()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{host_name()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def file_name(writer: str, number: int) -> str:

@@ -353,7 +353,8 @@ class StoreWriter:
                 committer.checkpoint_if_due(time.monotonic())
             if self._closed:
                 committer.close()
-                self._drop_all(committer.trouble.reason or "store_closed")
+                for what, n in self._intake.clear():
+                    self._drop(what, committer.trouble.reason or "store_closed", n)
         finally:
             for ticket in tickets:
                 ticket.ok = ok
@@ -364,9 +365,8 @@ class StoreWriter:
             # Imported here: SQLite, zstandard and orjson cost a program that writes nothing nothing.
             from otel_llm.store.committer import Committer
 
-            self._committer = Committer(
-                self.directory, self._retention, self._resource, self._meta, self._drop
-            )
+            given = self._retention, self._resource, self._meta
+            self._committer = Committer(self.directory, *given, self._drop)
         return self._committer
 
     def _commit_all(self, committer: Committer, open_age_s: float) -> bool:
@@ -394,16 +394,6 @@ class StoreWriter:
             return {}
         self._told = dict(self._dropped)
         return {f"dropped.{reason}": str(n) for reason, n in self._told.items()}
-
-    def _drop_all(self, reason: str) -> None:
-        taken = self._intake.take(*self._intake.waiting())
-        while taken[0] or taken[1]:
-            if taken[0]:
-                self._drop("span", reason, len(taken[0]))
-            for what, _, count, _ in taken[1]:
-                self._drop(what, reason, count)
-            self._intake.settle(taken)
-            taken = self._intake.take(*self._intake.waiting())
 
 
 def _get(tokens: SimpleQueue[bool], until: float | None) -> bool | None:

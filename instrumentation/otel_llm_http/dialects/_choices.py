@@ -79,21 +79,21 @@ class Choice:
         if type(reason) is str and reason:
             self.reason = reason
 
-    def merge(self, delta: dict[str, Any]) -> None:
-        """Add a delta. Hot for streams: most deltas hold some text and nothing else."""
+    def merge(self, delta: dict[str, Any]) -> bool:
+        """Add a delta; say whether it held some text and nothing else."""
         content = delta.get("content")
-        if content:
-            if type(content) is str:
-                self.text(content)
-            else:
-                self._content(content)
+        plain = type(content) is str and content != ""
+        if plain:
+            self.text(content)
             if len(delta) == 1:
-                return
-        for key in delta:
-            if key != "content":
-                value = delta[key]
-                if value:
-                    self._field(key, value)
+                return True
+        elif content:
+            self._content(content)
+        for key, value in delta.items():
+            if value and key != "content":
+                self._field(key, value)
+                plain = plain and key == "role"
+        return plain
 
     def _field(self, key: str, value: Any) -> None:
         if key == "role":

@@ -15,6 +15,8 @@ from otel_llm_http.dialects._values import loads
 
 _MAX_MESSAGE: Final = 2000
 _MAX_CODE: Final = 200
+_MAX_DEPTH: Final = 4
+_SERVER_ERROR: Final = 500
 
 _BY_CODE: Final[dict[str, ErrorType]] = {
     # OpenAI and those who speak like it
@@ -137,7 +139,7 @@ def holds_error(payload: Any) -> bool:
 
 def _words(payload: Any, depth: int = 0) -> tuple[str | None, list[str]]:
     """Return the message and the codes, most specific first, wherever a provider puts them."""
-    if depth > 4:
+    if depth > _MAX_DEPTH:
         return None, []
     if type(payload) is list:
         return _words(payload[0], depth + 1) if payload else (None, [])
@@ -183,7 +185,7 @@ def _classify(status: int | None, codes: list[str] | None, message: str | None) 
     for kind in ("content_filter", "context_length"):
         if kind in found:
             return kind
-    if message and (status is None or status < 500) and status not in {401, 403, 429}:
+    if message and (status is None or status < _SERVER_ERROR) and status not in {401, 403, 429}:
         if _TOO_LONG.search(message):
             return "context_length"
         if _FILTERED.search(message):
@@ -196,7 +198,7 @@ def _classify(status: int | None, codes: list[str] | None, message: str | None) 
         return "auth"
     if found:
         return found[0]
-    if status is None or status >= 500:
+    if status is None or status >= _SERVER_ERROR:
         return "overloaded"
     return "invalid_request"
 

@@ -22,22 +22,64 @@ class SSEDecoder:
         max_event: an event of more bytes than this is dropped and `overflowed` set.
     """
 
-    __slots__ = ("_begun", "_carry", "_max", "_skipping", "overflowed")
+    __slots__ = ("_begun", "_carry", "_data", "_max", "_more", "_name", "_size", "_skipping", "overflowed")
 
     def __init__(self, max_event: int) -> None:
         self._carry = b""
         self._max = max_event
         self._begun = False
+        self._name: str | None = None
+        self._data: bytes | None = None
+        self._more: list[bytes] = []
+        self._size = 0
         self._skipping = False
         self.overflowed = False
 
     @property
     def pending(self) -> int:
-        """Bytes of an event that is not whole yet."""
+        """Bytes of a line that is not whole yet."""
         return len(self._carry)
 
     def feed(self, data: bytes, *, final: bool = False) -> list[Frame]:
         """Return the events that are whole now; at the end also one whose closing blank line is missing."""
+        lines = self._lines(data, final=final)
+        frames: list[Frame] = []
+        name = self._name
+        held = self._data
+        for line in lines:
+            if not line:
+                if held is not None and not self._skipping:
+                    frames.append((name, b"\n".join((held, *self._more)) if self._more else held))
+                    self._more = []
+                held = name = None
+                self._size = 0
+                self._skipping = False
+            elif held is None and line[:6] == b"data: ":
+                held = line[6:]
+            else:
+                key, _, value = line.partition(b":")
+                value = value.removeprefix(b" ")
+                if key == b"event":
+                    name = value.decode("utf-8", "replace")
+                elif key == b"data":
+                    if held is None:
+                        held = value
+                    else:
+                        self._append(value)
+        self._name = name
+        self._data = held
+        return frames
+
+    def _append(self, value: bytes) -> None:
+        """Keep a further data line of an event."""
+        self._size += len(value) + 1
+        if self._size > self._max:
+            self.overflowed = self._skipping = True
+            self._more = []
+        elif not self._skipping:
+            self._more.append(value)
+
+    def _lines(self, data: bytes, *, final: bool) -> list[bytes]:
         data = self._carry + data if self._carry else data
         self._carry = b""
         if not self._begun and data:
@@ -46,52 +88,23 @@ class SSEDecoder:
                 return []
             self._begun = True
             data = data.removeprefix(_BOM)
+        held_back = b""
         if b"\r" in data:
             if data.endswith(b"\r") and not final:
                 # The LF that may follow belongs to it.
-                data, self._carry = data[:-1], b"\r"
+                data, held_back = data[:-1], b"\r"
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = data.split(b"\n")
         if final:
-            blocks = data.split(b"\n\n")
-        else:
-            cut = data.rfind(b"\n\n")
-            if cut < 0:
-                self._keep(data)
-                return []
-            blocks = data[:cut].split(b"\n\n")
-        if self._skipping:
-            self._skipping = False
-            blocks = blocks[1:]
-        if not final:
-            self._keep(data[cut + 2 :])
-        frames: list[Frame] = []
-        for block in blocks:
-            if block[:6] == b"data: " and b"\n" not in block:
-                frames.append((None, block[6:]))
-            elif block and (frame := _parse(block)) is not None:
-                frames.append(frame)
-        return frames
-
-    def _keep(self, rest: bytes) -> None:
+            lines.append(b"")
+            return lines
+        rest = lines.pop()
         if len(rest) > self._max:
-            self.overflowed = True
-            self._skipping = True
-            rest = rest[-1:] if rest.endswith(b"\n") else b""
-        self._carry = rest + self._carry
-
-
-def _parse(block: bytes) -> Frame | None:
-    name: str | None = None
-    data: list[bytes] = []
-    for line in block.split(b"\n"):
-        key, _, value = line.partition(b":")
-        if key == b"data":
-            data.append(value.removeprefix(b" "))
-        elif key == b"event":
-            name = value.removeprefix(b" ").decode("utf-8", "replace")
-    if not data:
-        return None
-    return name, data[0] if len(data) == 1 else b"\n".join(data)
+            # What comes of this line cannot be told from other fields, so the whole event goes.
+            self.overflowed = self._skipping = True
+            rest = b":"
+        self._carry = rest + held_back
+        return lines
 
 
 class LineDecoder:

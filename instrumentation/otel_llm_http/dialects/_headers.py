@@ -29,6 +29,8 @@ _REQUEST_IDS: Final = (
 _FIELDS: Final = frozenset({"limit", "remaining", "reset"})
 _MARK: Final = "ratelimit"
 _MAX_RATE_LIMITS: Final = 24
+_TIME_OF_DAY: Final = 1e9
+_MILLISECONDS: Final = 1e12
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _WHOLE_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|d|h|m|s))+")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -87,9 +89,9 @@ def _reset(value: str, headers: Mapping[str, str]) -> float | None:
     for read in (duration, _plain):
         if (seconds := read(value)) is not None:
             # Some tell the time of day as seconds, others as milliseconds since 1970.
-            if seconds > 1e12:
+            if seconds > _MILLISECONDS:
                 seconds /= 1000
-            return max(seconds - _now(headers), 0.0) if seconds > 1e9 else seconds
+            return max(seconds - _now(headers), 0.0) if seconds > _TIME_OF_DAY else seconds
     return _until(value, headers)
 
 
@@ -113,7 +115,7 @@ def _now(headers: Mapping[str, str]) -> float:
 
 
 def _moment(value: str) -> float | None:
-    if len(value) < 10 or not (value[0].isdigit() or value[0].isalpha()):
+    if len(value) < len("2026-01-01") or not (value[0].isdigit() or value[0].isalpha()):
         return None
     try:
         when = datetime.fromisoformat(value) if value[0].isdigit() else parsedate_to_datetime(value)

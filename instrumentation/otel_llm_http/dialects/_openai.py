@@ -79,12 +79,10 @@ PARAMETERS: Final[dict[str, tuple[str, Reader]]] = {
 def read_parameters(body: dict[str, Any], out: dict[str, AttributeValue]) -> None:
     """Read the request's parameters."""
     known = PARAMETERS
-    for key in body:
+    for key, value in body.items():
         entry = known.get(key)
-        if entry is not None:
-            value = entry[1](body[key])
-            if value is not None:
-                out[entry[0]] = value
+        if entry is not None and (read := entry[1](value)) is not None:
+            out[entry[0]] = read
 
 
 def read_usage(body: dict[str, Any], usage: Usage) -> None:
@@ -163,7 +161,7 @@ def message_of(item: dict[str, Any]) -> Message:
         )
     else:
         content = item.get("content")
-        if type(content) is str and len(item) == 2:
+        if type(content) is str and len(item) == len(("role", "content")):
             return message(role, [text_part(content)] if content else [])
         out = message(role, output_parts(item))
     name = item.get("name")

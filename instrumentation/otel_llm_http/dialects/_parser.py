@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import orjson
@@ -19,6 +20,7 @@ from otel_llm_http.dialects._bounds import bounded
 from otel_llm_http.dialects._eventstream import EventStreamDecoder
 from otel_llm_http.dialects._frames import Frame, LineDecoder, SSEDecoder
 from otel_llm_http.dialects._scan import string_of
+from otel_llm_http.dialects._template import Template, template
 from otel_llm_http.dialects._values import loads
 
 Decoder = SSEDecoder | LineDecoder | EventStreamDecoder
@@ -28,11 +30,24 @@ _DECODERS: Final[dict[str, Callable[[int], Decoder]]] = {
     "lines": LineDecoder,
     "binary": EventStreamDecoder,
 }
+@lru_cache(maxsize=256)
+def _framing(content_type: str) -> str:
+    """Return the framing that a content type stands for, empty where it says nothing of the kind."""
+    kind = content_type.lower()
+    if "amazon.eventstream" in kind:
+        return "binary"
+    if any(mark in kind for mark in _LINES):
+        return "lines"
+    return "sse" if "event-stream" in kind else ""
+
+
 _BATCH: Final = 32 << 10
 _MAX_ERROR_BODY: Final = 256 << 10
 _DONE: Final = b"[DONE]"
 _LINES: Final = ("ndjson", "jsonl", "stream+json", "json-seq", "jsonlines")
 _SNIFF: Final = 6
+_REDIRECT: Final = 300
+_FAILED: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +87,16 @@ class CallParser:
         "_pending_bytes",
         "_size",
         "_status",
+        "_template",
         "_threshold",
         "call",
         "left",
         "limits",
         "path_model",
     )
+
+    text_key: ClassVar[bytes] = b""
+    """The JSON key (with quotes and colon) under which most of a stream's events have their only news."""
 
     fetches: ClassVar[bool] = False
     """Whether the exchange only fetches what another one generated: then it has no usage of its own."""
@@ -98,6 +117,7 @@ class CallParser:
         self._body: list[bytes] | None = None
         self._decoder: Decoder | None = None
         self._events = 0
+        self._template: Template | None = None
         self._malformed = False
         self._mode = ""
 
@@ -180,8 +200,13 @@ class CallParser:
         """Read the JSON of an answer that came whole; say whether it was one."""
         raise NotImplementedError
 
-    def _on_event(self, name: str | None, event: Any) -> None:
-        """Read the JSON of one event of a stream."""
+    def _on_event(self, name: str | None, event: Any) -> Callable[[str], None] | None:
+        """Read the JSON of one event of a stream.
+
+        Returns:
+            What took the text of an event that held one piece of text under `text_key`, and else nothing that an
+            event before it had not told; None for any other event.
+        """
         raise NotImplementedError
 
     def _on_done(self) -> None:
@@ -245,28 +270,27 @@ class CallParser:
 
     def _choose(self, data: bytes, *, final: bool) -> bool:
         """Find out how the body is framed; say whether it is known yet."""
-        kind = (self._headers or {}).get("content-type", "").lower()
         status = self._status
-        if status is not None and status >= 300:
+        if status is not None and status >= _REDIRECT:
             self._mode = "error"
-        elif "amazon.eventstream" in kind:
-            self._mode = "binary"
-        elif any(mark in kind for mark in _LINES):
-            self._mode = "lines"
         else:
-            head = data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-            if len(head) < _SNIFF and not final:
-                self._pending = [data]
-                self._pending_bytes = len(data)
-                self._threshold = _BATCH + len(data)
-                return False
-            if head[:1] in {b"{", b"["}:
-                # Whatever the header says: some gateways answer a request for a stream with plain JSON.
-                self._mode = "json"
-            elif "event-stream" in kind or head.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
-                self._mode = "sse"
-            else:
-                self._mode = "json"
+            headers = self._headers
+            mode = _framing(headers.get("content-type", "")) if headers else ""
+            if mode not in {"lines", "binary"} and data[:1] != b"{":
+                head = data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+                if len(head) < _SNIFF and not final:
+                    self._pending = [data]
+                    self._pending_bytes = len(data)
+                    self._threshold = _BATCH + len(data)
+                    return False
+                if head[:1] in {b"{", b"["}:
+                    mode = "json"
+                elif head.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
+                    mode = "sse"
+            elif mode == "sse":
+                # Some gateways answer a request for a stream with plain JSON, whatever the header says.
+                mode = "json"
+            self._mode = mode or "json"
         make = _DECODERS.get(self._mode)
         if make is not None:
             self._decoder = make(self.limits.max_body)
@@ -289,9 +313,14 @@ class CallParser:
 
     def _dispatch(self, frames: list[Frame], *, final: bool) -> None:
         on_event = self._on_event
+        key = self.text_key
         self._events += len(frames)
         last = len(frames) - 1
+        known = self._template
         for at, (name, data) in enumerate(frames):
+            if known is not None and (piece := known.text(data)) is not None:
+                known.take(piece)
+                continue
             try:
                 payload = orjson.loads(data)
             except orjson.JSONDecodeError:
@@ -306,9 +335,13 @@ class CallParser:
                         self._malformed = True
                     continue
             try:
-                on_event(name, payload)
+                take = on_event(name, payload)
             except Exception:
                 self._malformed = True
+                continue
+            if take is not None and key and (fresh := template(data, key, take)) is not None:
+                known = fresh
+        self._template = known
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -318,12 +351,12 @@ class CallParser:
         status = self._status
         body = b"".join(self._body) if self._body is not None else b""
         self._body = None
-        if status is not None and status >= 400:
+        if status is not None and status >= _FAILED:
             call.error = _failures.from_response(status, body)
             return
         if self._decoder is not None or status is None:
             return
-        if status >= 300:
+        if status >= _REDIRECT:
             call.error = CallError("malformed_response", message=f"HTTP status {status}")
             return
         if not body.strip():
@@ -357,7 +390,7 @@ class CallParser:
     def _lines(self, body: bytes) -> None:
         """Try a body that is no JSON as lines of JSON: not every server names the type."""
         frames = LineDecoder(self.limits.max_body).feed(body, final=True)
-        if len(frames) < 2 or not frames[0][1].startswith(b"{"):
+        if not (len(frames) > 1 and frames[0][1].startswith(b"{")):
             self._malformed = True
             return
         try:
@@ -378,7 +411,7 @@ class CallParser:
             call.complete = False
         if (
             status is not None
-            and status < 300
+            and status < _REDIRECT
             and not call.complete
             and call.operation in sc.INFERENCE_OPERATIONS
         ):

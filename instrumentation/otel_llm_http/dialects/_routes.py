@@ -260,7 +260,7 @@ def _generate(provider: str | None, path: str, name: str, verb: str) -> Endpoint
     )
 
 
-def _raw(provider: str | None, path: str, name: str, verb: str) -> Endpoint | None:
+def _raw(provider: str | None, path: str, name: str, verb: str) -> Endpoint | None:  # noqa: ARG001
     """Take somebody else's model on Vertex, which speaks its own protocol."""
     match = _VERTEX_MODEL.search(path)
     publisher = match[1] if match is not None else None

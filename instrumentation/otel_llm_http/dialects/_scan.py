@@ -61,7 +61,4 @@ def flag_of(body: bytes, key: bytes) -> bool | None:
 
 def has_any(body: bytes, keys: tuple[bytes, ...]) -> bool:
     """Say whether one of the keys (in quotes) is anywhere in the body."""
-    for key in keys:
-        if key in body:
-            return True
-    return False
+    return any(key in body for key in keys)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from otel_llm_http.dialects._parts import base64_size
 
 _SMALL: Final = 2048
+_SHORT: Final = 64
 _DIGITS: Final = b"-0123456789"
 _SPACES: Final = b" \t\r\n"
 
@@ -32,7 +33,7 @@ def slimmed(body: bytes) -> bytes:
         end = body.find(b"]", inner)
         if end < 0:
             break
-        if end - at > 64 and body.find(b'"', inner, end) < 0:
+        if end - at > _SHORT and body.find(b'"', inner, end) < 0:
             pieces += (
                 body[begin:inner],
                 b'{"%d":0}' % (body.count(b",", inner, end) + 1) if not pieces else b"",

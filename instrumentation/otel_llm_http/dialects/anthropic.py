@@ -6,8 +6,10 @@ Source: docs.claude.com/en/api/messages and /messages-streaming.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from io import StringIO
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from otel_llm import semconv as sc
 from otel_llm.llm import Message, Part
@@ -49,6 +51,7 @@ class AnthropicMessages(CallParser):
     """One exchange with `/v1/messages`."""
 
     __slots__ = ("_blocks", "_counts", "_role")
+    text_key: ClassVar[bytes] = b'"text":'
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -96,11 +99,11 @@ class AnthropicMessages(CallParser):
 
     # --- an answer in pieces --------------------------------------------------------------------------
 
-    def _on_event(self, name: str | None, event: Any) -> None:
+    def _on_event(self, name: str | None, event: Any) -> Callable[[str], None] | None:
         kind = event.get("type") or name
         if kind == "content_block_delta":
-            self._delta(event)
-        elif kind == "content_block_start":
+            return self._delta(event)
+        if kind == "content_block_start":
             if len(self._blocks) < _MAX_BLOCKS:
                 self._blocks[event.get("index")] = _Block(record(event.get("content_block")))
         elif kind == "message_start":
@@ -117,22 +120,28 @@ class AnthropicMessages(CallParser):
             self.call.complete = self.call.error is None
         elif kind == "error":
             self.fail(event)
+        return None
 
-    def _delta(self, event: dict[str, Any]) -> None:
+    def _delta(self, event: dict[str, Any]) -> Callable[[str], None] | None:
         delta = event["delta"]
         key = _DELTAS.get(delta.get("type"))
         if key is None:
-            return  # a signature or a citation
+            return None  # a signature or a citation
         index = event.get("index")
         block = self._blocks.get(index)
         if block is None:
             if len(self._blocks) >= _MAX_BLOCKS:
-                return
+                return None
             kind = {"text": "text", "partial_json": "tool_use", "thinking": "thinking"}[key]
             block = self._blocks[index] = _Block({"type": kind})
         piece = delta.get(key)
-        if piece:
-            block.written.write(self.room(piece))
+        if not piece:
+            return None
+        block.written.write(self.room(piece))
+        return partial(self._write, block.written.write) if key == "text" else None
+
+    def _write(self, write: Callable[[str], Any], piece: str) -> None:
+        write(self.room(piece))
 
     def _on_end(self) -> None:
         call = self.call

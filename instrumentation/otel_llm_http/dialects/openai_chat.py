@@ -7,7 +7,8 @@ Source: platform.openai.com/docs/api-reference/chat and the servers' own documen
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 from otel_llm import semconv as sc
 from otel_llm.llm import Message, Part
@@ -25,6 +26,7 @@ class OpenAIChat(CallParser):
     """Chat completions and completions: they differ in what a choice holds."""
 
     __slots__ = ("_begun", "_choices", "_wanted")
+    text_key: ClassVar[bytes] = b'"content":'
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -77,10 +79,12 @@ class OpenAIChat(CallParser):
             self.fail(body)
         return True
 
-    def _on_event(self, name: str | None, event: Any) -> None:  # noqa: ARG002
+    def _on_event(self, name: str | None, event: Any) -> Callable[[str], None] | None:  # noqa: ARG002
         if not self._begun:
             self._begin(event)
-        for choice in event.get("choices") or ():
+        taken: Callable[[str], None] | None = None
+        choices = event.get("choices") or ()
+        for choice in choices:
             index = choice.get("index", 0)
             state = self._choices.get(index)
             if state is None:
@@ -94,8 +98,8 @@ class OpenAIChat(CallParser):
                     state.text(written)
                 elif type(choice.get("message")) is dict:
                     state.merge(choice["message"])
-            else:
-                state.merge(delta)
+            elif state.merge(delta):
+                taken = state.text
             if (reason := choice.get("finish_reason")) is not None:
                 state.finish(reason)
             if "usage" in choice:
@@ -109,6 +113,10 @@ class OpenAIChat(CallParser):
             self._failed(event)
         elif "x_groq" in event:
             self._usage(record(event["x_groq"]).get("usage"))
+        elif taken is not None and len(choices) == 1:
+            # The same event with other text would tell nothing else: reason and counts it repeats are the same.
+            return taken
+        return None
 
     def _failed(self, event: dict[str, Any]) -> None:
         if event["error"]:
