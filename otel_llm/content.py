@@ -191,7 +191,9 @@ def _lost_tools(n: int) -> dict[str, Any]:
     return {"type": "otel_llm", "name": f"...[{n} tools dropped]"}
 
 
-def _bounded(items: Sequence[Any], scrubber: Scrubber, max_length: int, longest: int | None, lost: Lost) -> str:
+def _bounded(
+    items: Sequence[Any], scrubber: Scrubber, max_length: int, longest: int | None, lost: Lost
+) -> str:
     """Return `items` as one JSON list of at most `max_length` characters, without secrets.
 
     Args:

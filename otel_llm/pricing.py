@@ -165,7 +165,9 @@ def _look_up(key: Key, at_ns: int) -> _Entry | None:
         if not name:
             continue
         try:
-            provider, model = snapshot.find_provider_model(_bare_name(name, provider_id), None, provider_id, None)
+            provider, model = snapshot.find_provider_model(
+                _bare_name(name, provider_id), None, provider_id, None
+            )
         except LookupError:
             continue
         return _entry(provider, model, tier if isinstance(tier, str) else None, at_ns)
@@ -186,7 +188,9 @@ def _entry(provider: Any, model: Any, tier: str | None, at_ns: int) -> _Entry | 
     minute = at_ns // _MINUTE_NS if conditional else None
     at = datetime.fromtimestamp((at_ns if minute is None else minute * _MINUTE_NS) / 1e9, UTC)
     prices = model.get_prices(at, context)
-    rates = {name: rate for name, rate in vars(prices).items() if rate is not None and not name.startswith("_")}
+    rates = {
+        name: rate for name, rate in vars(prices).items() if rate is not None and not name.startswith("_")
+    }
     if not rates.keys() & {"input_mtok", "output_mtok"}:
         return None  # known, but not by the token
 
@@ -220,7 +224,13 @@ _MODALITY_RATES: Final = frozenset(
 )
 
 _PROBES: Final = (
-    Usage(input_tokens=1_009, output_tokens=211, cache_read_tokens=307, cache_write_tokens=101, reasoning_tokens=53),
+    Usage(
+        input_tokens=1_009,
+        output_tokens=211,
+        cache_read_tokens=307,
+        cache_write_tokens=101,
+        reasoning_tokens=53,
+    ),
     Usage(input_tokens=100_003, output_tokens=0),
     Usage(input_tokens=10_000_019, output_tokens=70_001, cache_read_tokens=4_000_037, reasoning_tokens=601),
 )
@@ -237,7 +247,9 @@ def _calculator(rates: Mapping[str, Any]) -> Callable[[Usage], Cost]:
     reasoning_rate = rates.get("output_reasoning_mtok")
     request = rates.get("requests_kcount", _ZERO) / _PER_THOUSAND
     names = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "output_reasoning_mtok")
-    steps = sorted({tier.start for name in names for tier in getattr(rates.get(name), "tiers", ())}, reverse=True)
+    steps = sorted(
+        {tier.start for name in names for tier in getattr(rates.get(name), "tiers", ())}, reverse=True
+    )
     # Per step, highest first, the rates that hold above it, in dollars a token.
     levels = [(start, *(_rate(rates.get(name), start + 1) for name in names)) for start in (*steps, -1)]
 

@@ -25,20 +25,18 @@ class OwnProvider:
     Args:
         module: OpenTelemetry's module that holds the global.
         name: the global's name in it.
-        announce: told about the provider once it is in place.
     """
 
-    def __init__(self, module: Any, name: str, announce: Callable[[Any], None] = lambda _: None) -> None:
+    def __init__(self, module: Any, name: str) -> None:
         self._module = module
         self._name = name
-        self._announce = announce
         self._provider: Any = None
 
     def put(self, provider: Any) -> None:
         """Put `provider` in the global's place; the program may still set its own."""
         self._provider = provider
         setattr(self._module, self._name, provider)
-        self._announce(provider)
+        self._announced(provider)
 
     @property
     def is_free(self) -> bool:
@@ -57,9 +55,24 @@ class OwnProvider:
         self._shut(provider, timeout_s)
         if getattr(self._module, self._name, None) is provider:
             setattr(self._module, self._name, None)
+            self._retracted()
+
+    def _retracted(self) -> None:
+        """Undo `_announced`."""
+
+    def _announced(self, provider: Any) -> None:
+        """Tell those who asked before there was a provider."""
 
     def _shut(self, provider: Any, timeout_s: float) -> None:
         _quietly("shutdown", provider.shutdown, timeout_s * 1000)
+
+
+class _OwnMetrics(OwnProvider):
+    def _announced(self, provider: Any) -> None:
+        metrics_internal._PROXY_METER_PROVIDER.on_set_meter_provider(provider)
+
+    def _retracted(self) -> None:
+        metrics_internal._PROXY_METER_PROVIDER._real_meter_provider = None
 
 
 def own_metrics(resource: Callable[[], Resource], store: Any) -> OwnProvider:
@@ -69,9 +82,7 @@ def own_metrics(resource: Callable[[], Resource], store: Any) -> OwnProvider:
         resource: makes the resource of our own provider.
         store: the local store's writer, or None.
     """
-    place = OwnProvider(
-        metrics_internal, "_METER_PROVIDER", metrics_internal._PROXY_METER_PROVIDER.on_set_meter_provider
-    )
+    place = _OwnMetrics(metrics_internal, "_METER_PROVIDER")
     names = named_by_environment(OTEL_METRICS_EXPORTER)
     if not place.is_free or (store is None and not names):
         return place

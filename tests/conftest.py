@@ -36,6 +36,7 @@ def _forget_providers() -> None:
     trace._TRACER_PROVIDER_SET_ONCE = Once()
     metrics_internal._METER_PROVIDER = None
     metrics_internal._METER_PROVIDER_SET_ONCE = Once()
+    metrics_internal._PROXY_METER_PROVIDER = metrics_internal._ProxyMeterProvider()
     logs_internal._LOGGER_PROVIDER = None
     logs_internal._LOGGER_PROVIDER_SET_ONCE = Once()
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)

@@ -143,7 +143,7 @@ def run(
 def show(
     trace_id: Annotated[
         str | None,
-        typer.Argument(metavar="[TRACE_ID]", help="One trace, by its id or the first digits of it."),
+        typer.Argument(metavar="TRACE_ID", help="One trace, by its id or the first digits of it."),
     ] = None,
     last: Annotated[
         int, typer.Option("--last", "-n", min=1, metavar="N", help="How many of the newest.")
@@ -253,7 +253,7 @@ def doctor(json: Json = False, store: Store = None) -> int:
 def replay(
     run_or_dir: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN_OR_DIR]", help="A store's directory, or one file in it.  [as --store]"),
+        typer.Argument(metavar="RUN_OR_DIR", help="A store's directory, or one file in it.  [as --store]"),
     ] = None,
     to: Annotated[str, typer.Option("--to", metavar="SINK", help="Where to: otlp.")] = "otlp",
     endpoint: Annotated[

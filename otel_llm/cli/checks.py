@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -162,8 +163,13 @@ def exporters(settings: Settings, environ: Mapping[str, str], problems: list[str
                 _otlp(entry, signal, variable, environ)
             if not _known(name, signal, entry.get("protocol")):
                 entry["problem"] = "there is no exporter of this name installed"
-            if entry.get("problem"):
-                problems.append(f"{signal} to {entry.get('endpoint', name)}: {entry['problem']}")
+    same: dict[tuple[str, str], list[str]] = {}
+    for entry in found:
+        if entry.get("problem"):
+            same.setdefault((entry.get("endpoint", entry["exporter"]), entry["problem"]), []).append(
+                entry["signal"]
+            )
+    problems += [f"{', '.join(signals)} to {where}: {what}" for (where, what), signals in same.items()]
     return found
 
 
@@ -185,12 +191,19 @@ def _otlp(entry: dict[str, Any], signal: str, variable: str, environ: Mapping[st
     except ValueError:
         entry["problem"] = "the endpoint is no URL"
         return
-    entry["reachable"] = False
+    problem = _unreachable(parts.hostname or "localhost", port)
+    entry["reachable"] = problem is None
+    if problem is not None:
+        entry["problem"] = f"not reachable: {problem}"
+
+
+@cache  # one look an endpoint: most often all signals share it
+def _unreachable(host: str, port: int) -> str | None:
     try:
-        socket.create_connection((parts.hostname or "localhost", port), CONNECT_TIMEOUT_S).close()
-        entry["reachable"] = True
+        socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        entry["problem"] = f"not reachable: {error.strerror or error}"
+        return error.strerror or str(error)
+    return None
 
 
 def without_secrets(url: str) -> str:

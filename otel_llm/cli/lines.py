@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import IO, Final
-
-from rich.console import Console
-from rich.text import Text
+from typing import IO, TYPE_CHECKING, Final
 
 from otel_llm.cli import text as texts
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPE_WIDTH: Final = 120
 """Columns where the output is no terminal and `COLUMNS` is not set."""
 
 STYLES: Final = {
-    "name": "",
     "title": "bold",
     "quiet": "bright_black",
     "good": "green",
@@ -62,55 +63,61 @@ class Output:
 
     Args:
         stream: default standard output.
-        width: columns; default the terminal's.
+        width: columns; default the terminal's, or what `COLUMNS` says.
     """
 
     def __init__(self, stream: IO[str] | None = None, width: int | None = None) -> None:
-        stream = sys.stdout if stream is None else stream
-        self._stream = stream
-        # rich takes COLUMNS into account, but takes 80 for pipes.
-        self._console = Console(
-            file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True
-        )
-        if width is None and not self._console.is_terminal and not self._console._environ.get("COLUMNS"):
-            self._console = Console(
-                file=stream, width=PIPE_WIDTH, highlight=False, markup=False, emoji=False, soft_wrap=True
+        self._stream = sys.stdout if stream is None else stream
+        self._console = _console(self._stream)
+        if width is None:
+            width = (
+                shutil.get_terminal_size().columns
+                if self.is_terminal or "COLUMNS" in os.environ
+                else PIPE_WIDTH
             )
-        encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
-        self._ascii = not encoding.startswith(("utf", "cp65001"))
-
-    @property
-    def width(self) -> int:
+        self.width = width
         """Columns to fill."""
-        return self._console.width
+        encoding = (
+            (getattr(self._stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
+        )
+        self._ascii = not encoding.startswith(("utf", "cp65001"))
 
     @property
     def is_terminal(self) -> bool:
         """Whether somebody is watching."""
-        return self._console.is_terminal
+        return self._console is not None
 
     def write(self, *lines: Line | str) -> None:
         """Write lines; a `str` must be clean already."""
-        for line in lines:
-            self._write(Line.of(line) if isinstance(line, str) else line)
+        self.write_all(Line.of(line) if isinstance(line, str) else line for line in lines)
 
     def write_all(self, lines: Iterable[Line]) -> None:
         """Write lines."""
         for line in lines:
-            self._write(line)
+            if self._console is None:
+                self._stream.write(f"{texts.ascii_only(line.text) if self._ascii else line.text}\n")
+            else:
+                self._write_styled(self._console, line)
 
-    def _write(self, line: Line) -> None:
-        if not self._console.is_terminal:
-            # The common case of pipes and files, and much cheaper than rich.
-            plain = line.text
-            self._stream.write((texts.ascii_only(plain) if self._ascii else plain) + "\n")
-            return
+    def _write_styled(self, console: Console, line: Line) -> None:
+        from rich.text import Text
+
         styled = Text(no_wrap=True, overflow="ignore")
         for piece, style in line.pieces:
-            styled.append(texts.ascii_only(piece) if self._ascii else piece, STYLES.get(style, style))
+            styled.append(texts.ascii_only(piece) if self._ascii else piece, STYLES.get(style))
         styled.rstrip()
-        self._console.print(styled)
+        console.print(styled, soft_wrap=True)
 
     def flush(self) -> None:
         """Hand everything on."""
         self._stream.flush()
+
+
+def _console(stream: IO[str]) -> Console | None:
+    """Return rich's console for a terminal, or where colours are asked for; rich is not imported for a pipe."""
+    if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
+        return None
+    from rich.console import Console
+
+    # What is printed has been laid out already, and markup in it is somebody else's text.
+    return Console(file=stream, highlight=False, markup=False, emoji=False)

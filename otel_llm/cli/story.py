@@ -51,7 +51,7 @@ def _plan(server: LoopbackServer) -> None:
     server.script(
         plans.answer(Reply(tool_calls=(ToolCall("get_weather", {"city": CITY}),)), delay=0.04),
         plans.stream(
-            12,
+            8,
             delay=0.008,
             first=0.05,
             reply="Rain from noon: take the funicular early, then the fish market.",

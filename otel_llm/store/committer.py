@@ -90,11 +90,11 @@ class Committer:
             return True
         self.trouble.gone()
         self._checkpoint_at = time.monotonic() + IDLE_CHECKPOINT_S
-        if failed:
-            self._dropped("span", "store_unreadable_span", failed)
         for what, n in batch.counts().items():
             self.written[what] += n
-        self.written["span"] -= failed
+        for what, n in failed.items():
+            self.written[what] -= n
+            self._dropped(what, "store_unreadable", n)
         return True
 
     def _let_go(self, batch: Batch) -> None:
@@ -151,7 +151,7 @@ class Committer:
         A file that never took anything is kept, or a broken disk would gather empty ones.
         """
         database = self._database
-        broken = type(error) is sqlite3.DatabaseError or "i/o error" in str(error)
+        broken = type(error) is sqlite3.DatabaseError or "i/o error" in str(error).lower()
         if database is not None and broken and database.commits:
             self._database = None
             _close(database)

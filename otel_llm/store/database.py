@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_llm.store import codec, schema
 from otel_llm.store.encoding import (
@@ -23,8 +25,6 @@ from otel_llm.store.encoding import (
 from otel_llm.store.rows import LogRow, PointRow, SeriesRow
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from opentelemetry.sdk.trace import ReadableSpan
 
 _BLOCK_LINES: Final = 64
@@ -35,6 +35,15 @@ _MAX_LOG_BYTES: Final = 1 << 20
 
 _INSERT_SPAN: Final = f"INSERT INTO spans({schema.SPAN_COLUMNS}, block, line) VALUES({','.join('?' * 19)})"
 _INSERT_OPEN: Final = f"INSERT INTO open_spans({schema.SPAN_COLUMNS}, data) VALUES({','.join('?' * 18)})"
+_INSERT_POINT: Final = "INSERT INTO points(metric, time_ns, resource, scope, block, line) VALUES(?,?,?,?,?,?)"
+_INSERT_LOG: Final = (
+    "INSERT INTO logs(time_ns, severity, event, trace_id, span_id, resource, scope, block, line)"
+    " VALUES(?,?,?,?,?,?,?,?,?)"
+)
+_INSERT_SERIES: Final = "INSERT INTO series(name, step, value, time_ns, attributes) VALUES(?,?,?,?,?)"
+_INSERT_DELIVERED: Final = "INSERT INTO delivered(sink, keys) VALUES(?,?)"
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -108,9 +117,8 @@ class Database:
         self._by_content: dict[bytes, int] = {}
         self._open: dict[tuple[int, int], int] = {}
         self.commits = 0
-        self._db.execute("BEGIN IMMEDIATE")
-        self._put_meta(meta)
-        self._db.execute("COMMIT")
+        with self._transaction():
+            self._put_meta(meta)
 
     def is_in_place(self) -> bool:
         """Say whether the file is still where it was; somebody may have removed the directory."""
@@ -120,97 +128,79 @@ class Database:
         """Return the file's size, without its write-ahead log."""
         return _nbytes(self.path)
 
-    def write(self, batch: Batch) -> int:
+    def write(self, batch: Batch) -> dict[str, int]:
         """Write a batch as one transaction: all of it, or nothing.
 
         Returns:
-            How many spans could not be encoded and were left out.
+            How many things of which kind could not be encoded and were left out.
 
         Raises:
             sqlite3.Error: it was not written.
         """
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             failed = self._put(batch)
             opened = self._put_open(batch.opened)
             closed = self._remove_open(batch.ended)
-            db.execute("COMMIT")
+        self.commits += 1
+        self._open.update(opened)
+        for key in closed:
+            self._open.pop(key, None)
+        if _nbytes(f"{self.path}-wal") > _MAX_LOG_BYTES:
+            self.checkpoint()
+        return failed
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
         except BaseException:
             # Ids that were given out in this transaction are void.
             self._shared.clear()
             self._by_content.clear()
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self.commits += 1
-        if _nbytes(f"{self.path}-wal") > _MAX_LOG_BYTES:
-            self.checkpoint()
-        self._open.update(opened)
-        for key in closed:
-            del self._open[key]
-        return failed
 
-    def _put(self, batch: Batch) -> int:
-        db = self._db
+    def _put(self, batch: Batch) -> dict[str, int]:
+        failed = {
+            "span": self._put_rows(_Blocks(self._db, _INSERT_SPAN), batch.ended, self._span),
+            "point": self._put_rows(_Blocks(self._db, _INSERT_POINT), batch.points, self._point),
+            "log": self._put_rows(_Blocks(self._db, _INSERT_LOG), batch.logs, self._log),
+            "series": self._put_rows(None, batch.series, self._series),
+        }
+        for sink, keys in batch.delivered:
+            self._db.execute(_INSERT_DELIVERED, (self._share(codec.encode(sink)), keys))
+        self._put_meta(batch.meta)
+        return {what: n for what, n in failed.items() if n}
+
+    def _put_rows(
+        self,
+        blocks: _Blocks | None,
+        things: Iterable[T],
+        encoded: Callable[[T], tuple[bytes, tuple[Any, ...]]],
+    ) -> int:
+        """Encode and insert things; one that cannot be encoded is left out and counted."""
         failed = 0
-        blocks = _Blocks(db, _INSERT_SPAN)
-        for span, extra in batch.ended:
+        for thing in things:
             try:
-                line, row = self._span(span, extra)
+                line, row = encoded(thing)
+            except sqlite3.Error:
+                raise
             except Exception:
                 failed += 1
                 continue
-            blocks.add(line, row)
-        blocks.write()
-        if batch.points:
-            blocks = _Blocks(
-                db, "INSERT INTO points(metric, time_ns, resource, scope, block, line) VALUES(?,?,?,?,?,?)"
-            )
-            for point in batch.points:
-                blocks.add(
-                    point_line(point), (text(point.metric), number(point.time_ns), *self._origin(point))
-                )
+            if blocks is None:
+                self._db.execute(_INSERT_SERIES, row)
+            else:
+                blocks.add(line, row)
+        if blocks is not None:
             blocks.write()
-        if batch.logs:
-            blocks = _Blocks(
-                db,
-                "INSERT INTO logs(time_ns, severity, event, trace_id, span_id, resource, scope, block, line)"
-                " VALUES(?,?,?,?,?,?,?,?,?)",
-            )
-            for log in batch.logs:
-                columns = (
-                    number(log.observed_ns if log.time_ns is None else log.time_ns),
-                    number(log.severity_number),
-                    text(log.event_name),
-                    from_hex(log.trace_id),
-                    from_hex(log.span_id),
-                )
-                blocks.add(log_line(log), (*columns, *self._origin(log)))
-            blocks.write()
-        if batch.series:
-            db.executemany(
-                "INSERT INTO series(name, step, value, time_ns, attributes) VALUES(?,?,?,?,?)",
-                [
-                    (
-                        self._share(codec.encode(s.name)),
-                        number(s.step),
-                        series_value(s.value),
-                        number(s.time_ns),
-                        self._share(codec.encode(plain(s.attributes))) if s.attributes else None,
-                    )
-                    for s in batch.series
-                ],
-            )
-        if batch.delivered:
-            db.executemany(
-                "INSERT INTO delivered(sink, keys) VALUES(?,?)",
-                [(self._share(codec.encode(sink)), keys) for sink, keys in batch.delivered],
-            )
-        self._put_meta(batch.meta)
         return failed
 
-    def _span(self, span: ReadableSpan, extra: Mapping[str, Any] | None) -> tuple[bytes, tuple[Any, ...]]:
+    def _span(self, item: tuple[ReadableSpan, Mapping[str, Any] | None]) -> tuple[bytes, tuple[Any, ...]]:
+        span, extra = item
         line, columns = span_line(span, extra)
         shared = self._shared_id
         return line, (
@@ -219,12 +209,32 @@ class Database:
             scope_id(shared, span.instrumentation_scope),
         )
 
+    def _point(self, point: PointRow) -> tuple[bytes, tuple[Any, ...]]:
+        return point_line(point), (text(point.metric), number(point.time_ns), *self._origin(point))
+
+    def _log(self, log: LogRow) -> tuple[bytes, tuple[Any, ...]]:
+        columns = (
+            number(log.observed_ns if log.time_ns is None else log.time_ns),
+            number(log.severity_number),
+            text(log.event_name),
+            from_hex(log.trace_id),
+            from_hex(log.span_id),
+        )
+        return log_line(log), (*columns, *self._origin(log))
+
+    def _series(self, row: SeriesRow) -> tuple[bytes, tuple[Any, ...]]:
+        name = self._share(codec.encode(row.name))
+        attributes = self._share(codec.encode(plain(row.attributes))) if row.attributes else None
+        return b"", (name, number(row.step), series_value(row.value), number(row.time_ns), attributes)
+
     def _put_open(self, spans: Sequence[ReadableSpan]) -> dict[tuple[int, int], int]:
         opened: dict[tuple[int, int], int] = {}
         for span in spans:
             try:
-                line, row = self._span(span, None)
-            except Exception:  # its program is changing it right now; it is written when it ends
+                line, row = self._span((span, None))
+            except sqlite3.Error:
+                raise
+            except Exception:
                 continue
             rowid = self._db.execute(_INSERT_OPEN, (*row, codec.pack([line]))).lastrowid
             assert rowid is not None  # noqa: S101 (an INSERT has one)
@@ -275,13 +285,12 @@ class Database:
         shared = dict(other._db.execute("SELECT id, data FROM shared"))
         rows = other._db.execute(f"SELECT id, {schema.SPAN_COLUMNS}, data FROM open_spans").fetchall()  # noqa: S608
         opened = {}
-        self._db.execute("BEGIN IMMEDIATE")
-        for rowid, *columns, resource, scope, data in rows:
-            origin = [None if i is None else self._share(shared[i]) for i in (resource, scope)]
-            made = self._db.execute(_INSERT_OPEN, (*columns, *origin, data)).lastrowid
-            assert made is not None  # noqa: S101 (an INSERT has one)
-            opened[keys[rowid]] = made
-        self._db.execute("COMMIT")
+        with self._transaction():
+            for rowid, *columns, resource, scope, data in rows:
+                origin = [None if i is None else self._share(shared[i]) for i in (resource, scope)]
+                made = self._db.execute(_INSERT_OPEN, (*columns, *origin, data)).lastrowid
+                assert made is not None  # noqa: S101 (an INSERT has one)
+                opened[keys[rowid]] = made
         self._open.update(opened)
         # Only now: a process that is killed in between leaves them twice, which readers see through.
         other._db.execute("DELETE FROM open_spans")
@@ -289,8 +298,6 @@ class Database:
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file and onto the disk, as far as readers let it. Never fails."""
-        import sqlite3
-
         try:
             self._db.execute(
                 "PRAGMA busy_timeout=0"

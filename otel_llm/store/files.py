@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from otel_llm.store import codec, schema
-
-if TYPE_CHECKING:
-    import sqlite3
 
 _CACHED_BLOCKS: Final = 8
 
@@ -136,8 +134,6 @@ def opened(file: FoundFile) -> Iterator[Opened | None]:
 
 
 def _connect(file: FoundFile) -> tuple[sqlite3.Connection, str | None]:
-    import sqlite3
-
     if not file.has_log:
         try:
             return _checked(_open(file.path, "immutable=1")), None
@@ -161,8 +157,6 @@ def _connect(file: FoundFile) -> tuple[sqlite3.Connection, str | None]:
 
 
 def _open(path: Path, how: str) -> sqlite3.Connection:
-    import sqlite3
-
     uri = f"file:{quote(str(path.absolute()))}?{how}"
     return sqlite3.connect(
         uri, uri=True, timeout=schema.BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -277,8 +278,6 @@ class StoreReader:
 
     def _each(self, read: Callable[[Opened], Any], chosen: list[FoundFile] | None = None) -> Iterator[Any]:
         """Read file after file; one that cannot be read gives what it gave so far and a problem."""
-        import sqlite3
-
         for file in self._files() if chosen is None else chosen:
             try:
                 with opened(file) as it:

@@ -11,7 +11,6 @@ _FIRST_WAIT_S: Final = 1.0
 _LAST_WAIT_S: Final = 60.0
 
 _KNOWN: Final = (
-    ("disk is full", "store_disk_full", "the disk is full"),
     ("database or disk is full", "store_disk_full", "the disk is full"),
     ("no space left", "store_disk_full", "the disk is full"),
     ("quota", "store_disk_full", "the disk quota is used up"),
@@ -19,6 +18,7 @@ _KNOWN: Final = (
     ("read-only", "store_read_only", "it is on a read-only file system"),
     ("permission denied", "store_read_only", "permission is denied"),
     ("not a directory", "store_read_only", "a part of the path is no directory"),
+    ("file exists", "store_read_only", "a file is where the directory should be"),
     ("unable to open", "store_read_only", "no file can be made there"),
     ("locked", "store_locked", "another process holds a lock"),
     ("locking protocol", "store_no_locks", "the file system has no locks"),

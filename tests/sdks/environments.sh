@@ -30,6 +30,7 @@ fi
 
 make() {
     local name=$1 wanted key folder
+    [ -e "$here/requirements/$name.txt" ] || { echo "no such environment: $name" >&2; return 1; }
     wanted=$(grep -v '^#' "$here/requirements/$name.txt"; echo "$dependencies")
     key=$(printf '%s\n%s\n' "$version" "$wanted" | sha256sum | cut -c1-12)
     folder="$cache/$name-$key"
@@ -47,7 +48,10 @@ make() {
             touch "$folder/ready"
         fi
         exec 9>&-
+        # Older ones of this name that nobody has used for a week.
+        find "$cache" -mindepth 1 -maxdepth 1 -type d -name "$name-*" -mtime +7 ! -path "$folder" -exec rm -rf {} +
     fi
+    [ -n "$find_only" ] || touch "$folder"
     echo "$name $folder"
 }
 

@@ -19,6 +19,10 @@ NO_CALLS = frozenset({"openai.models", "anthropic.count_tokens", "gemini.count_t
 """Protocols of the loopback server that are no model calls."""
 
 
+class MissingEnvironmentError(Exception):
+    """environments.sh has not made it."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of the matrix.
@@ -27,13 +31,11 @@ class Row:
         environment: a name in requirements/.
         program: a name in programs/.
         variables: of the environment, more of them.
-        covered_by: the scope whose spans stand for the calls, where it is not ours.
     """
 
     environment: str
     program: str
     variables: tuple[tuple[str, str], ...] = ()
-    covered_by: str | None = None
 
     def __str__(self) -> str:
         return "-".join((self.program, self.environment, *(value for _, value in self.variables)))
@@ -102,12 +104,12 @@ def run(row: Row) -> list[Scenario]:
     """Both runs of a row, put together.
 
     Raises:
-        LookupError: its environment is not there.
+        MissingEnvironmentError: its environment is not there.
         AssertionError: the program did not run to its end.
     """
     folder = environment(row.environment)
     if folder is None:
-        raise LookupError(row.environment)
+        raise MissingEnvironmentError(row.environment)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         _metadata(place)

@@ -50,8 +50,12 @@ every = pytest.mark.parametrize("row", OURS + COVERED, ids=str)
 def scenarios(row: Row) -> list[Scenario]:
     try:
         return matrix.run(row)
-    except LookupError:
+    except matrix.MissingEnvironmentError:
         pytest.skip(f"no environment {row.environment!r}: run tests/sdks/environments.sh {row.environment}")
+
+
+def listed(wrong: list) -> str:
+    return "\n" + "\n".join(map(str, wrong))
 
 
 def calls(row: Row) -> Iterator[Call]:
@@ -99,7 +103,7 @@ def test_each_exchange_is_one_span_and_nothing_else_is(row):
         for s in scenarios(row)
         if len(s.spans) != len(s.exchanges)
     ]
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -128,7 +132,7 @@ def test_spans_name_operation_provider_models_and_host(row):
         got = {key: call.attributes.get(key) for key in want} | {"name": call.span.get("name")}
         if got != want:
             wrong.append((str(call), {key: (got[key], want[key]) for key in want if got[key] != want[key]}))
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -150,7 +154,7 @@ def test_spans_tell_the_tokens_that_the_server_sent(row):
             wrong.append((str(call), got, want))
         if usage and "gen_ai.usage.input_tokens" not in call.attributes:
             wrong.append((str(call), "no input tokens"))
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -167,7 +171,7 @@ def test_spans_tell_why_answers_ended_and_which_tools_they_call(row):
         ]  # fmt: skip
         if got != (call.sent["finish_reasons"], call.sent["tool_calls"]):
             wrong.append((str(call), got, call.sent["finish_reasons"], call.sent["tool_calls"]))
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -179,7 +183,7 @@ def test_streams_are_streams_with_a_time_to_the_first_chunk(row):
         said = call.attributes.get("gen_ai.request.stream", False)
         if (said, first is not None) != (streamed, streamed) or (first is not None and not 0 < first < 60):
             wrong.append((str(call), said, first))
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -192,7 +196,7 @@ def test_failures_are_errors_of_the_right_type_and_the_rest_are_none(row):
             wrong.append((str(call), got, error))
         if call.sent["status"] and call.attributes.get("http.response.status_code") != call.sent["status"]:
             wrong.append((str(call), call.attributes.get("http.response.status_code"), call.sent["status"]))
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -207,7 +211,7 @@ def test_a_retry_is_numbered_and_linked_to_the_attempt_before_it(row):
             if (call.attributes.get("http.request.resend_count"), links) != want:
                 wrong.append((str(call), call.attributes.get("http.request.resend_count"), links, want))
             before = call
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -220,7 +224,7 @@ def test_spans_carry_what_was_asked_and_what_was_said(row):
         said = json.loads(call.attributes.get("gen_ai.output.messages", "[]"))
         if not (asked and asked[-1]["parts"] and said and (said[0]["parts"] or not call.sent["usage"]["output"])):
             wrong.append((str(call), asked, said))
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @ours
@@ -231,7 +235,7 @@ def test_the_trace_goes_on_at_a_near_host_and_is_told_to_no_provider(row):
         told = call.request["traceparent"]
         if (told is not None) != near or (near and call.span["context"]["span_id"][2:] not in told):
             wrong.append((str(call), call.request["host"], told))
-    assert wrong == []
+    assert not wrong, listed(wrong)
 
 
 @pytest.mark.parametrize("row", COVERED, ids=str)
@@ -245,4 +249,4 @@ def test_a_call_that_somebody_else_records_has_one_span_not_two(row):
         least = min(len(scenario.exchanges), max(1, len(scenario.exchanges) - failed))
         if not least <= len(spans) <= len(scenario.exchanges) or len(set(ids)) != len(ids):
             wrong.append((scenario.name, len(scenario.exchanges), [(s["scope"], s["name"]) for s in scenario.spans]))
-    assert wrong == []
+    assert not wrong, listed(wrong)

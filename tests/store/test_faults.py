@@ -22,7 +22,9 @@ from .conftest import provider_of
 
 def spans(n, size=100):
     return [
-        ReadableSpan("s", SpanContext(1, i + 1, False), attributes={"a": "x" * size}, start_time=1, end_time=2)
+        ReadableSpan(
+            "s", SpanContext(1, i + 1, False), attributes={"a": "x" * size}, start_time=1, end_time=2
+        )
         for i in range(n)
     ]
 
@@ -86,7 +88,9 @@ def test_it_goes_on_by_itself_when_the_directory_becomes_writable(tmp_path, make
     assert writer.stats["dropped"] == {}
 
 
-def test_a_full_disk_loses_only_what_does_not_fit_in_memory(directory, make_writer, monkeypatch, caplog, soon):
+def test_a_full_disk_loses_only_what_does_not_fit_in_memory(
+    directory, make_writer, monkeypatch, caplog, soon
+):
     pages = []
     create = schema.create
 
@@ -158,7 +162,9 @@ def test_a_file_that_may_not_grow_is_left_for_another(directory):
     assert reader.problems == []
 
 
-def test_a_file_somebody_has_locked_is_written_when_it_is_free(directory, writer, tracer, monkeypatch, soon, caplog):
+def test_a_file_somebody_has_locked_is_written_when_it_is_free(
+    directory, writer, tracer, monkeypatch, soon, caplog
+):
     monkeypatch.setattr(schema, "BUSY_TIMEOUT_S", 0.05)
     with tracer.start_as_current_span("first"):
         pass
@@ -176,7 +182,9 @@ def test_a_file_somebody_has_locked_is_written_when_it_is_free(directory, writer
     assert len(warnings_in(caplog)) == 1
 
 
-def test_a_file_system_without_locks_is_named_in_the_warning(directory, make_writer, monkeypatch, caplog, soon):
+def test_a_file_system_without_locks_is_named_in_the_warning(
+    directory, make_writer, monkeypatch, caplog, soon
+):
     def without_locks(path):
         return sqlite3.connect(
             f"{path.as_uri()}?vfs=unix-dotfile", uri=True, isolation_level=None, check_same_thread=False
@@ -256,9 +264,11 @@ def test_something_that_is_no_span_harms_nothing(directory, writer):
     writer.ended(ReadableSpan("no context"))
     writer.logs([None])
     writer.points(3)
+    writer.series([None])
     writer.delivered("otlp", [("no", "bytes")])
     writer.ended(spans(1)[0])
     assert writer.flush(5)
+    assert writer.stats["dropped"] == {"store_unreadable": 2}
     assert len(list(StoreReader(directory).spans())) == 1
 
 
@@ -282,5 +292,3 @@ def test_the_caller_does_not_wait_for_a_disk_that_hangs(directory, make_writer, 
     assert writer.flush(0.1) is False
     assert writer.close(10)
     assert len(list(StoreReader(directory).spans())) == 200
-
-

@@ -82,13 +82,15 @@ class Choice:
     def merge(self, delta: dict[str, Any]) -> bool:
         """Add a delta; say whether it held some text and nothing else."""
         content = delta.get("content")
-        plain = type(content) is str and content != ""
-        if plain:
-            self.text(content)
-            if len(delta) == 1:
-                return True
+        plain = False
+        if type(content) is str:
+            if content:
+                self.text(content)
+                plain = True
         elif content:
             self._content(content)
+        if len(delta) == 1:
+            return plain
         for key, value in delta.items():
             if value and key != "content":
                 self._field(key, value)

@@ -26,11 +26,12 @@ class EventStreamDecoder:
         max_event: a stream with a larger event is not read further, and `overflowed` set.
     """
 
-    __slots__ = ("_carry", "_max", "overflowed")
+    __slots__ = ("_carry", "_max", "cut", "overflowed")
 
     def __init__(self, max_event: int) -> None:
         self._carry = b""
         self._max = max_event
+        self.cut = False
         self.overflowed = False
 
     @property

@@ -20,13 +20,27 @@ class SSEDecoder:
 
     Args:
         max_event: an event of more bytes than this is dropped and `overflowed` set.
+
+    `cut` says, after the end, that the last event had no proper end itself.
     """
 
-    __slots__ = ("_begun", "_carry", "_data", "_max", "_more", "_name", "_size", "_skipping", "overflowed")
+    __slots__ = (
+        "_begun",
+        "_carry",
+        "_data",
+        "_max",
+        "_more",
+        "_name",
+        "_size",
+        "_skipping",
+        "cut",
+        "overflowed",
+    )
 
     def __init__(self, max_event: int) -> None:
         self._carry = b""
         self._max = max_event
+        self.cut = False
         self._begun = False
         self._name: str | None = None
         self._data: bytes | None = None
@@ -68,6 +82,9 @@ class SSEDecoder:
                         self._append(value)
         self._name = name
         self._data = held
+        if final and held is not None and not self._skipping:
+            self.cut = True
+            frames.append((name, b"\n".join((held, *self._more)) if self._more else held))
         return frames
 
     def _append(self, value: bytes) -> None:
@@ -96,8 +113,7 @@ class SSEDecoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = data.split(b"\n")
         if final:
-            lines.append(b"")
-            return lines
+            return lines if lines[-1] else lines[:-1]
         rest = lines.pop()
         if len(rest) > self._max:
             # What comes of this line cannot be told from other fields, so the whole event goes.
@@ -112,13 +128,16 @@ class LineDecoder:
 
     Args:
         max_event: a line of more bytes than this is dropped and `overflowed` set.
+
+    `cut` says, after the end, that the last line had no proper end itself.
     """
 
-    __slots__ = ("_carry", "_max", "_skipping", "overflowed")
+    __slots__ = ("_carry", "_max", "_skipping", "cut", "overflowed")
 
     def __init__(self, max_event: int) -> None:
         self._carry = b""
         self._max = max_event
+        self.cut = False
         self._skipping = False
         self.overflowed = False
 
@@ -130,7 +149,11 @@ class LineDecoder:
     def feed(self, data: bytes, *, final: bool = False) -> list[Frame]:
         """Return the lines that are whole now; at the end also the last one."""
         lines = (self._carry + data).split(b"\n")
-        self._carry = b"" if final else lines.pop()
+        if final:
+            self._carry = b""
+            self.cut = bool(lines[-1])
+        else:
+            self._carry = lines.pop()
         if self._skipping and lines:
             self._skipping = False
             del lines[0]

@@ -125,10 +125,12 @@ def read_usage(body: dict[str, Any], usage: Usage) -> None:
         usage.output_tokens = given
 
 
+_MODALITIES: Final = tuple((f"{name}_tokens", name) for name in ("text", "image", "audio"))
+
+
 def _by_modality(details: dict[str, Any], tail: str, usage: Usage) -> None:
-    for modality in ("text", "image", "audio"):
-        found = count(details.get(f"{modality}_tokens"))
-        if found:
+    for key, modality in _MODALITIES:
+        if details.get(key) and (found := count(details[key])):
             usage.by_modality[f"{modality}.{tail}"] = found
 
 
@@ -154,18 +156,17 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 def message_of(item: dict[str, Any]) -> Message:
     """Return a message of the request."""
     role = item.get("role")
+    content = item.get("content")
+    if type(content) is str and type(role) is str and len(item) == len(("role", "content")):
+        # By far the most common: spelled out, since it is done for every message of a long history.
+        return {"role": role, "parts": [{"type": "text", "content": content}] if content else []}
     if role in {"tool", "function"}:
-        out = message(
-            "tool",
-            [tool_result_part(item.get("tool_call_id") or item.get("name"), result_of(item.get("content")))],
+        return message(
+            "tool", [tool_result_part(item.get("tool_call_id") or item.get("name"), result_of(content))]
         )
-    else:
-        content = item.get("content")
-        if type(content) is str and len(item) == len(("role", "content")):
-            return message(role, [text_part(content)] if content else [])
-        out = message(role, output_parts(item))
+    out = message(role, output_parts(item))
     name = item.get("name")
-    if type(name) is str and role not in {"tool", "function"}:
+    if type(name) is str:
         out["name"] = name
     return out
 
@@ -183,26 +184,38 @@ def result_of(content: Any) -> Any:
 def output_parts(item: dict[str, Any]) -> list[Part]:
     """Return the parts of an assistant's message: reasoning, content, refusal, sound, tool calls."""
     parts: list[Part] = []
-    reasoning = item.get("reasoning_content") or item.get("reasoning")
+    get = item.get
+    reasoning = get("reasoning_content") or get("reasoning")
     if type(reasoning) is str and reasoning:
-        parts.append(reasoning_part(reasoning))
-    content = item.get("content")
-    if type(content) is str:
-        if content:
-            parts.append(text_part(content))
-    elif content:
-        parts += content_parts(content)
-    if type(refusal := item.get("refusal")) is str and refusal:
-        parts.append({"type": "refusal", "content": refusal})
-    if type(audio := item.get("audio")) is dict:
-        parts += audio_parts(audio)
-    for image in records(item.get("images")):
-        parts.append(content_part(image))
-    for call in records(item.get("tool_calls")):
-        parts.append(call_part(call))
-    if type(call := item.get("function_call")) is dict:
-        parts.append(tool_call_part(None, call.get("name"), call.get("arguments")))
+        parts.append({"type": "reasoning", "content": reasoning})
+    content = get("content")
+    if content:
+        if type(content) is str:
+            parts.append({"type": "text", "content": content})
+        else:
+            parts += content_parts(content)
+    if calls := get("tool_calls"):
+        parts += [call_part(call) for call in records(calls)]
+    if not _COMMON.issuperset(item):
+        _rarities(item, parts)
     return parts
+
+
+_COMMON: Final = frozenset({"role", "content", "tool_calls", "reasoning_content", "reasoning", "name"})
+
+
+def _rarities(item: dict[str, Any], parts: list[Part]) -> None:
+    for key, value in item.items():
+        if not value:
+            continue
+        if key == "refusal" and type(value) is str:
+            parts.append({"type": "refusal", "content": value})
+        elif key == "audio" and type(value) is dict:
+            parts += audio_parts(value)
+        elif key == "images":
+            parts += [content_part(image) for image in records(value)]
+        elif key == "function_call" and type(value) is dict:
+            parts.append(tool_call_part(None, value.get("name"), value.get("arguments")))
 
 
 def call_part(call: dict[str, Any]) -> Part:

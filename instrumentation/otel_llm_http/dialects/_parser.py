@@ -30,6 +30,8 @@ _DECODERS: Final[dict[str, Callable[[int], Decoder]]] = {
     "lines": LineDecoder,
     "binary": EventStreamDecoder,
 }
+
+
 @lru_cache(maxsize=256)
 def _framing(content_type: str) -> str:
     """Return the framing that a content type stands for, empty where it says nothing of the kind."""
@@ -252,9 +254,10 @@ class CallParser:
         self._pending = []
         self._pending_bytes = 0
         if not self._mode:
-            if not self._choose(data, final=final):
+            self._mode = self._choose(data, final=final)
+            if not self._mode:
                 return
-            if self._mode == "sse":
+            if isinstance(self._decoder, SSEDecoder):
                 data = data.lstrip(b" \t\r\n")
         decoder = self._decoder
         if decoder is None:
@@ -264,15 +267,15 @@ class CallParser:
         # A piece of an event that is not whole is copied each time: wait for as much again as there is.
         self._threshold = max(_BATCH, decoder.pending)
         if frames:
-            self._dispatch(frames, final=final)
+            self._dispatch(frames, cut=decoder.cut)
         if decoder.overflowed:
             self.call.truncated = True
 
-    def _choose(self, data: bytes, *, final: bool) -> bool:
-        """Find out how the body is framed; say whether it is known yet."""
+    def _choose(self, data: bytes, *, final: bool) -> str:
+        """Find out how the body is framed; empty where it is not known yet."""
         status = self._status
         if status is not None and status >= _REDIRECT:
-            self._mode = "error"
+            mode = "error"
         else:
             headers = self._headers
             mode = _framing(headers.get("content-type", "")) if headers else ""
@@ -282,7 +285,7 @@ class CallParser:
                     self._pending = [data]
                     self._pending_bytes = len(data)
                     self._threshold = _BATCH + len(data)
-                    return False
+                    return ""
                 if head[:1] in {b"{", b"["}:
                     mode = "json"
                 elif head.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
@@ -290,13 +293,13 @@ class CallParser:
             elif mode == "sse":
                 # Some gateways answer a request for a stream with plain JSON, whatever the header says.
                 mode = "json"
-            self._mode = mode or "json"
-        make = _DECODERS.get(self._mode)
+            mode = mode or "json"
+        make = _DECODERS.get(mode)
         if make is not None:
             self._decoder = make(self.limits.max_body)
         else:
             self._body = []
-        return True
+        return mode
 
     def _gather(self, data: bytes) -> None:
         body = self._body
@@ -311,7 +314,7 @@ class CallParser:
         else:
             body.append(data)
 
-    def _dispatch(self, frames: list[Frame], *, final: bool) -> None:
+    def _dispatch(self, frames: list[Frame], *, cut: bool) -> None:
         on_event = self._on_event
         key = self.text_key
         self._events += len(frames)
@@ -331,7 +334,7 @@ class CallParser:
                     payload = loads(data)
                 except ValueError:
                     # What the connection's end cut off is not the server's fault.
-                    if not (final and at == last):
+                    if not (cut and at == last):
                         self._malformed = True
                     continue
             try:
@@ -389,7 +392,8 @@ class CallParser:
 
     def _lines(self, body: bytes) -> None:
         """Try a body that is no JSON as lines of JSON: not every server names the type."""
-        frames = LineDecoder(self.limits.max_body).feed(body, final=True)
+        decoder = LineDecoder(self.limits.max_body)
+        frames = decoder.feed(body, final=True)
         if not (len(frames) > 1 and frames[0][1].startswith(b"{")):
             self._malformed = True
             return
@@ -398,7 +402,7 @@ class CallParser:
         except orjson.JSONDecodeError:
             self._malformed = True
             return
-        self._dispatch(frames, final=True)
+        self._dispatch(frames, cut=decoder.cut)
 
     def _settle(self) -> None:
         call = self.call

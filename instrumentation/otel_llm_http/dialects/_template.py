@@ -54,6 +54,10 @@ def template(event: bytes, key: bytes, take: Callable[[str], None]) -> Template 
     while event[at : at + 1] == b" ":
         at += 1
     match = _LITERAL.match(event, at)
-    if match is None or match.end() == len(event):
+    if match is None:
         return None
-    return Template(event[:at], event[match.end() :], take)
+    head, tail = event[:at], event[match.end() :]
+    if not tail or b"\\" in head or b"\\" in tail:
+        # The key might be written twice, once with an escape, or stand within another text.
+        return None
+    return Template(head, tail, take)

@@ -145,8 +145,8 @@ class GeminiEmbed(Embeddings):
         elif type(vectors := body.get("embeddings")) is list:
             for vector in records(vectors)[:1]:
                 self._found(dimension(vector.get("values")))
-        elif type(vector := body.get("embedding")) is dict:
-            self._found(dimension(vector.get("values")))
+        elif type(only := body.get("embedding")) is dict:
+            self._found(dimension(only.get("values")))
         else:
             return False
         call.response_model = text(either(body, "modelVersion", "model_version"))

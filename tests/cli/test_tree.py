@@ -3,9 +3,9 @@
 from time import perf_counter
 
 import pytest
-from cli_spans import call, failed_call, span
 
 from otel_llm.cli.tree import Folded, Node, build, rows, walk
+from tests.cli.spans import call, failed_call, span
 
 
 def names(found):

@@ -1,15 +1,16 @@
 """What a trace looks like."""
 # ruff: noqa: RUF001 (the multiplication sign is meant)
 
+import re
 from textwrap import dedent
 
 import pytest
-from cli_spans import MS, T0, TRACE, agent_trace, call, span
 
 from otel_llm import semconv as sc
 from otel_llm.cli.lines import Output
 from otel_llm.cli.render import Style, trace_lines
 from otel_llm.cli.text import width
+from tests.cli.spans import MS, T0, TRACE, agent_trace, call, span
 
 NOW = T0 + 3000 * MS
 
@@ -107,7 +108,9 @@ def test_content_of_any_other_shape_does_no_harm(value):
     shown([call(1, more={sc.INPUT_MESSAGES: value, sc.OUTPUT_MESSAGES: 7})], full=True)
 
 
-def test_nothing_that_was_said_reaches_the_terminal_as_an_escape_sequence(capsys):
+@pytest.mark.parametrize("colours", ["", "1"])
+def test_nothing_that_was_said_reaches_the_terminal_as_an_escape_sequence(capsys, monkeypatch, colours):
+    monkeypatch.setenv("FORCE_COLOR", colours)
     evil = "\x1b]0;owned\x07\x1b[2J\x9b31m[red]x[/red]\u202e"
     trap = span(
         1,
@@ -125,15 +128,14 @@ def test_nothing_that_was_said_reaches_the_terminal_as_an_escape_sequence(capsys
         },
         resource={"service.name": evil},
     )
-    for terminal in (True, False):
-        output = Output(width=90)
-        output._console._force_terminal = terminal
-        output.write_all(trace_lines(TRACE, [trap], Style(90, NOW, full=True)))
+    Output(width=90).write_all(trace_lines(TRACE, [trap], Style(90, NOW, full=True)))
     text = capsys.readouterr().out
     assert "\x1b]" not in text
     assert "\x1b[2J" not in text
     assert not {"\x07", "\x9b", "\u202e"} & set(text)
     assert "[red]x[/red]" in text
+    assert bool(re.search(r"\x1b\[[0-9;]*m", text)) == bool(colours)
+    assert "\x1b" not in re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def test_a_large_trace_is_folded_with_the_sums_of_what_is_not_shown():

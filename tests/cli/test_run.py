@@ -25,9 +25,11 @@ def python(tmp_path, *arguments, stdin=""):
 
 
 SAME = {
-    "arguments": "import sys; print(sys.argv)",
-    "the main module": "import sys; print(__name__, __file__, sys.modules['__main__'].__spec__)",
-    "the path of imports": "import sys; print(sys.path)",
+    "what a program sees of itself": (
+        "import json, signal, sys, helper\n"
+        "print(sys.argv, sys.path, __name__, __file__, sys.modules['__main__'].__spec__, helper.X)\n"
+        "print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE), sys.flags, sys.executable)\n"
+    ),
     "standard input": "print(input()[::-1])",
     "an exit code": "import sys; sys.exit(7)",
     "an exit text": "import sys; sys.exit('no')",
@@ -36,8 +38,6 @@ SAME = {
     "an unbuffered death": "import os; os._exit(3)",
     "a signal": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
     "an interrupt": "import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(5)",
-    "signal handlers": "import signal; print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE))",
-    "a name that shadows": "import json, helper; print(helper.X)",
 }
 
 

@@ -4,9 +4,9 @@ import json
 import socket
 
 import pytest
-from cli_spans import agent_trace, call
 
 from otel_llm.version import VERSION
+from tests.cli.spans import agent_trace, call
 
 
 @pytest.fixture
@@ -69,6 +69,11 @@ def test_a_backend_that_is_not_there_is_a_problem(otel_llm, nowhere):
     done = otel_llm("doctor", "--json", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=nowhere)
     assert report(done)["problems"] == [f"traces to {nowhere}: not reachable: Connection refused"]
     assert done.returncode == 1
+
+
+def test_what_is_wrong_with_all_signals_is_said_once(otel_llm, nowhere):
+    found = report(otel_llm("doctor", "--json", OTEL_EXPORTER_OTLP_ENDPOINT=nowhere))
+    assert found["problems"] == [f"traces, metrics, logs to {nowhere}: not reachable: Connection refused"]
 
 
 def test_an_exporter_that_is_not_installed_is_a_problem(otel_llm):

@@ -1,15 +1,16 @@
 """`otel-llm replay` sends what a backend does not have yet, once."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from cli_spans import TRACE, agent_trace, call, failed_call
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_llm import semconv as sc
 from otel_llm.cli.sinks import batches, estimated_bytes
+from tests.cli.spans import TRACE, agent_trace, call, failed_call
 
 OTHER = "0af7651916cd43dd8448eb211c80319c"
 
@@ -134,6 +135,33 @@ def test_the_endpoint_on_the_command_line_stands_above_the_variables(invoke, sto
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/nowhere")
     assert invoke("replay", "--endpoint", f"{backend.url}/v1/traces/", "--store", store.path).exit_code == 0
     assert backend.paths == ["/v1/traces"]
+
+
+def test_it_speaks_grpc_where_that_is_configured(invoke, store, monkeypatch):
+    import grpc
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as messages
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+        TraceServiceServicer,
+        add_TraceServiceServicer_to_server,
+    )
+
+    requests = []
+
+    class Service(TraceServiceServicer):
+        def Export(self, request, context):
+            requests.append(request)
+            return messages.ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    add_TraceServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    store.add(call(1))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    result = invoke("replay", "--endpoint", f"http://127.0.0.1:{port}", "--store", store.path)
+    server.stop(None).wait()
+    assert result.stdout == "1 span sent to otlp\n"
+    assert requests[0].resource_spans[0].scope_spans[0].spans[0].name == "chat gpt-5"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from cli_spans import MS, T0, TRACE, agent_trace, call, failed_call, span
 
 from otel_llm.cli.filters import Filters
+from tests.cli.spans import MS, T0, TRACE, agent_trace, call, failed_call, span
 
 OTHER = "0af7651916cd43dd8448eb211c80319c"
 
@@ -219,3 +219,42 @@ def test_a_filter_matches_as_the_store_does():
         assert not filters.matches(bad, facts_of(bad))
     assert not Filters(errors=True).matches(good, facts_of(good))
     assert Filters(errors=True).matches(failed_call(1), facts_of(failed_call(1)))
+
+
+def test_a_terminal_gets_colours_its_own_width_and_a_hint(store, tmp_path):
+    import fcntl
+    import os
+    import pty
+    import re
+    import struct
+    import subprocess
+    import termios
+
+    from tests.cli.conftest import command
+
+    store.add(*agent_trace())
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 64, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "NO_COLOR", "FORCE_COLOR"}}
+    process = subprocess.Popen(
+        command("show", "--store", store.path),
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        cwd=tmp_path,
+        env=environment | {"TERM": "xterm-256color"},
+    )
+    os.close(child)
+    told = b""
+    try:
+        while data := os.read(parent, 65536):
+            told += data
+    except OSError:  # how the end is told
+        pass
+    os.close(parent)
+    assert process.wait(20) == 0
+    text = told.decode()
+    assert "\x1b[31m" in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\r", "")
+    assert max(map(len, plain.splitlines())) <= 64
+    assert "--full shows what was said" in plain

@@ -4,7 +4,7 @@ import json
 import signal
 import time
 
-from cli_spans import agent_trace, call, failed_call, span
+from tests.cli.spans import agent_trace, call, failed_call, span
 
 
 def lines_until(process, wanted):
