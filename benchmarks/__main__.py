@@ -1,4 +1,4 @@
-"""Everything, in about twelve minutes on two quiet cores: python -m benchmarks
+"""Everything, in less than fifteen minutes on two quiet cores: python -m benchmarks
 
 Makes the environments that are missing, runs the capture check, the overhead with both sinks, start-up and the
 burst, and prints the tables. Raw results go to benchmarks/raw/ (`--out`).
@@ -20,7 +20,7 @@ _RAW: Final = run.ROOT / "benchmarks" / "raw"
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=_RAW)
-    parser.add_argument("--rounds", type=int, default=20, help="rounds with the null sink; half with OTLP")
+    parser.add_argument("--rounds", type=int, default=16, help="rounds with the null sink; half with OTLP")
     options = parser.parse_args(arguments)
     subprocess.run([run.ROOT / "benchmarks" / "environments.sh"], check=True)
     raw = {
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "otlp",
     ]
     run.main(otlp)
-    run.main(["startup", "--out", str(raw["startup"]), "--rounds", "3"])
+    run.main(["startup", "--out", str(raw["startup"]), "--rounds", "2"])
     startup.main(["--out", str(raw["imports"])])
     burst.main(["--out", str(raw["burst"])])
     report.main(["--brief", *map(str, (raw["null"], raw["otlp"], raw["capture"]))])

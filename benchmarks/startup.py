@@ -32,17 +32,18 @@ SDKS: Final = (
 LIMITS_MS: Final = {"import": 60, "instrument": 200}
 
 _CHILD: Final = """
-import importlib, json, sys, time
+import contextlib, importlib, json, sys, time
 arguments = json.loads(sys.argv[1])
 for name in arguments["first"]:
-    importlib.import_module(name)
+    with contextlib.suppress(ImportError):  # a part of a circle, which another one imports
+        importlib.import_module(name)
 before = set(sys.modules)
 start = time.perf_counter(), time.process_time()
 import otel_llm
 imported = time.perf_counter(), time.process_time()
 otel_llm.instrument(store=arguments["store"])
 done = time.perf_counter(), time.process_time()
-new = sorted(set(sys.modules) - before)
+new = [name for name in sys.modules if name not in before]
 print(json.dumps({
     "import": imported[0] - start[0], "import_cpu": imported[1] - start[1],
     "instrument": done[0] - imported[0], "instrument_cpu": done[1] - imported[1],

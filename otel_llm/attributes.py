@@ -12,7 +12,7 @@ from opentelemetry.trace import Span
 
 from otel_llm import semconv as sc
 from otel_llm.content import ContentPolicy, content_attributes
-from otel_llm.llm import AttributeValue, LLMCall
+from otel_llm.llm import AttributeValue, CallError, LLMCall
 from otel_llm.pricing import Cost, Pricer
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otel_llm.settings import Settings
 
 _MAX_NAMES: Final = 4096
+_MAX_TEXT: Final = 4096
 
 ContentSink = Callable[[Span, Mapping[str, AttributeValue]], None]
 """Takes content that is kept outside of the span, just before the span ends."""
@@ -36,6 +37,8 @@ class Describer:
         self._near = near
         self._pricer = Pricer()
         self._policy = settings.content
+        self._max_length = settings.max_content_length
+        self._preview_length = settings.preview_length
         self._renames = sc.V1_41 if settings.semconv == "1.41" else None
         self._names: dict[str, str] = {}
         self.keep: ContentSink | None = None
@@ -70,15 +73,16 @@ class Describer:
 
     def attributes(self, record: CallRecord, call: LLMCall, cost: Cost | None) -> dict[str, AttributeValue]:
         """Return what the span gets beyond what it started with."""
-        out: dict[str, Any] = {}
-        if call.request_model:
+        out: dict[str, Any] = dict(call.request)
+        # What the span started with is set again only where the body tells otherwise.
+        if call.request_model and call.request_model != record.model:
             out[sc.REQUEST_MODEL] = self.scrub_name(call.request_model)
-        out[sc.OPERATION_NAME] = call.operation
-        if call.provider:
+        if call.operation != record.endpoint.operation:
+            out[sc.OPERATION_NAME] = call.operation
+        if call.provider != record.endpoint.provider:
             out[sc.PROVIDER_NAME] = call.provider
         if call.stream:
             out[sc.REQUEST_STREAM] = True
-        out.update(self._scrubbed(call.request))
         self._response(record, call, out)
         _usage(call, out)
         if cost is not None:
@@ -88,17 +92,17 @@ class Describer:
                 out[sc.COST_OUTPUT] = cost.output
             out[sc.COST_TOTAL] = cost.total
         if call.error is not None:
-            self._error(call, out)
+            _error(call.error, out)
+        self._scrub(out)
         if self._policy is not ContentPolicy.NONE:
             out.update(self.content(call, self._policy))
-        return self._renamed(out)
+        if self._renames is not None:
+            out = {self._renames.get(key, key): value for key, value in out.items()}
+        return out
 
     def content(self, call: LLMCall, policy: ContentPolicy) -> dict[str, AttributeValue]:
         """Return the content attributes that `policy` allows."""
-        settings = self._settings
-        return content_attributes(
-            call, policy, self._scrubber, settings.max_content_length, settings.preview_length
-        )
+        return content_attributes(call, policy, self._scrubber, self._max_length, self._preview_length)
 
     def before_end(self, record: CallRecord, call: LLMCall, attributes: Mapping[str, AttributeValue]) -> None:
         """Hand on what is kept elsewhere than on the span."""
@@ -113,9 +117,12 @@ class Describer:
         if self.emit is not None:
             self.emit(record, call, attributes)
 
-    def _scrubbed(self, attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
-        scrub = self._scrubber.attribute
-        return {k: scrub(k, v) if type(v) in _TEXTUAL else v for k, v in attributes.items()}
+    def _scrub(self, attributes: dict[str, Any]) -> None:
+        """Take secrets out, in place. One scan over all texts, and a look at each only where it may be needed."""
+        textual = {k: v for k, v in attributes.items() if type(v) in _TEXTUAL}
+        if not self._scrubber.leaves_alone([v if type(v) is str else repr(v) for v in textual.values()]):
+            for key, value in textual.items():
+                attributes[key] = self._scrubber.attribute(key, value)
 
     def _response(self, record: CallRecord, call: LLMCall, out: dict[str, Any]) -> None:
         if call.response_id:
@@ -124,8 +131,7 @@ class Describer:
             out[sc.RESPONSE_MODEL] = self.scrub_name(call.response_model)
         if call.finish_reasons:
             out[sc.RESPONSE_FINISH_REASONS] = tuple(call.finish_reasons)
-        if call.response:
-            out.update(self._scrubbed(call.response))
+        out.update(call.response)
         status = record.status
         if status is not None:
             out[sc.HTTP_STATUS_CODE] = status
@@ -141,21 +147,15 @@ class Describer:
         if record.unavailable:
             out[sc.CONTENT_UNAVAILABLE] = True
 
-    def _error(self, call: LLMCall, out: dict[str, Any]) -> None:
-        error = call.error
-        assert error is not None  # noqa: S101 (the caller has looked)
-        out[sc.ERROR_TYPE] = error.type
-        if error.message:
-            out[sc.ERROR_MESSAGE] = self._scrubber.text(error.message[:_MAX_NAMES])
-        if error.code:
-            out[sc.ERROR_CODE] = self._scrubber.text(error.code[:_MAX_NAMES])
-        if error.exception:
-            out[sc.EXCEPTION_TYPE] = error.exception
 
-    def _renamed(self, out: dict[str, Any]) -> dict[str, Any]:
-        if self._renames is None:
-            return out
-        return {self._renames.get(key, key): value for key, value in out.items()}
+def _error(error: CallError, out: dict[str, Any]) -> None:
+    out[sc.ERROR_TYPE] = error.type
+    if error.message:
+        out[sc.ERROR_MESSAGE] = error.message[:_MAX_TEXT]
+    if error.code:
+        out[sc.ERROR_CODE] = error.code[:_MAX_TEXT]
+    if error.exception:
+        out[sc.EXCEPTION_TYPE] = error.exception
 
 
 def _usage(call: LLMCall, out: dict[str, Any]) -> None:

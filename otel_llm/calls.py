@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from otel_llm.finishing import Finisher
     from otel_llm.hosts import NearHosts
     from otel_llm.instruments import Instruments
+    from otel_llm.pricing import Cost
     from otel_llm.providers import Seat
 
 HAND_OVER_BYTES: Final = 1 << 16
@@ -158,7 +159,7 @@ class CallRecord:
         self.endpoint = endpoint
         self.span = span
         self.start_ns = start_ns
-        self._model = model
+        self.model = model
         self._host = host
         self._port = port
         self._body = body
@@ -262,37 +263,41 @@ class CallRecord:
     def finish(self) -> None:
         """Parse, describe, price, measure, and end the span at the time the call ended."""
         recorder = self._recorder
-        end_ns = self.end_ns
+        call: LLMCall | None = None
+        cost: Cost | None = None
         try:
-            self.feed(self._pending)
-            self._pending = []
-            assert self._parser is not None  # noqa: S101 (feed has just made it)
-            call = self._parser.end()
-            self._parser = None
-            self._settle(call)
+            call = self._parsed()
             cost = recorder.describer.price(self, call)
-            span = self.span
-            if span.is_recording():
-                attributes = recorder.describer.attributes(self, call, cost)
-                name = recorder.describer.span_name(call)
-                if call.request_model != self._model:
-                    span.update_name(name)
-                span.set_attributes(attributes)
-                if call.error is not None:
-                    span.set_status(
-                        Status(
-                            StatusCode.ERROR, recorder.describer.scrub(call.error.message or call.error.type)
-                        ),
-                    )
-                recorder.describer.before_end(self, call, attributes)
+            if self.span.is_recording():
+                self._describe(call, cost)
         except Exception:
             drops.internal_error("finishing a call")
-            call = cost = None
         finally:
             # Whatever happened above, the span ends: the program's trace must not have a hole.
-            self.span.end(end_ns)
+            self.span.end(self.end_ns)
         if call is not None and recorder.instruments is not None:
             recorder.instruments.record_call(self, call, None if cost is None else cost.total)
+
+    def _parsed(self) -> LLMCall:
+        self.feed(self._pending)
+        self._pending = []
+        assert self._parser is not None  # noqa: S101 (feed has just made it)
+        call = self._parser.end()
+        self._parser = None
+        self._settle(call)
+        return call
+
+    def _describe(self, call: LLMCall, cost: Cost | None) -> None:
+        span, describer = self.span, self._recorder.describer
+        attributes = describer.attributes(self, call, cost)
+        if call.request_model != self.model or call.operation != self.endpoint.operation:
+            span.update_name(describer.span_name(call))
+        span.set_attributes(attributes)
+        if call.error is not None:
+            span.set_status(
+                Status(StatusCode.ERROR, describer.scrub(call.error.message or call.error.type)),
+            )
+        describer.before_end(self, call, attributes)
 
     def _settle(self, call: LLMCall) -> None:
         """Reconcile what the payload said with what happened to the exchange."""

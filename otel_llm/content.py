@@ -15,7 +15,7 @@ import orjson
 
 from otel_llm import drops
 from otel_llm import semconv as sc
-from otel_llm.llm import AttributeValue, LLMCall, Message, Part
+from otel_llm.llm import AttributeValue, LLMCall, Part
 from otel_llm.redaction import Scrubber
 
 CAPTURE_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -115,53 +115,67 @@ def content_attributes(
         call.tool_definitions,
     )
     if messages or system:
-        out[sc.INPUT_LENGTH] = sum([_length(m["parts"]) for m in messages]) + _length(system)
+        length = _measure(system)[0] if system else 0
+        for message in messages:
+            length += _measure(message["parts"])[0]
+        out[sc.INPUT_LENGTH] = length
         out[sc.INPUT_MESSAGE_COUNT] = len(messages)
     if tools:
         out[sc.TOOLS_OFFERED] = len(tools)
     if answers:
-        out[sc.OUTPUT_LENGTH] = sum([_length(m["parts"]) for m in answers])
-        if names := _tool_calls(answers):
-            out[sc.OUTPUT_TOOL_CALLS] = tuple([scrubber.text(name) for name in names])
+        length = 0
+        called: tuple[str, ...] = ()
+        for message in answers:
+            more, names = _measure(message["parts"])
+            length += more
+            called += names
+        out[sc.OUTPUT_LENGTH] = length
+        if called:
+            out[sc.OUTPUT_TOOL_CALLS] = tuple([scrubber.text(name) for name in called])
     if policy is ContentPolicy.LENGTH:
         return out
-    longest = preview_length if policy is ContentPolicy.PREVIEW else None
-    for key, items, lost in (
-        (sc.INPUT_MESSAGES, messages, _lost_messages),
-        (sc.OUTPUT_MESSAGES, answers, _lost_messages),
-        (sc.SYSTEM_INSTRUCTIONS, system, _lost_parts),
-        (sc.TOOL_DEFINITIONS, tools, _lost_tools),
-    ):
-        if items:
-            out[key] = _bounded(items, scrubber, max_length, longest, lost)
+    listed: list[tuple[str, Sequence[Any], Lost]] = [
+        (key, items, lost)
+        for key, items, lost in (
+            (sc.INPUT_MESSAGES, messages, _lost_messages),
+            (sc.OUTPUT_MESSAGES, answers, _lost_messages),
+            (sc.SYSTEM_INSTRUCTIONS, system, _lost_parts),
+            (sc.TOOL_DEFINITIONS, tools, _lost_tools),
+        )
+        if items
+    ]
+    longest: int | None = preview_length
+    if policy is ContentPolicy.FULL:
+        longest = None
+        texts = [dumps(items) for _, items, _ in listed]
+        if max(map(len, texts), default=0) <= max_length and scrubber.leaves_alone(texts):
+            out.update(zip([key for key, _, _ in listed], texts, strict=True))
+            return out
+    for key, items, lost in listed:
+        out[key] = _bounded(items, scrubber, max_length, longest, lost)
     return out
 
 
-_TOOL_CALLS: Final = frozenset({"tool_call"})  # what the program is to run; server-side tools are not
+_TOOL_CALLS: Final = frozenset({"tool_call", "server_tool_call"})
 _OTHER_CONTENT: Final = ("arguments", "response", "result")
 
 
-def _tool_calls(messages: Sequence[Message]) -> list[str]:
-    return [
-        str(part.get("name", ""))
-        for message in messages
-        for part in message.get("parts", ())
-        if part.get("type") in _TOOL_CALLS
-    ]
-
-
-def _length(parts: Sequence[Part]) -> int:
-    """Count the characters of text, of tools' arguments and of their results."""
+def _measure(parts: Sequence[Part]) -> tuple[int, tuple[str, ...]]:
+    """Count the characters of text, of tools' arguments and of their results; name the tools that are called."""
     total = 0
+    names: tuple[str, ...] = ()
     for part in parts:
         if (value := part.get("content")) is None:
             for field in _OTHER_CONTENT:
                 if (value := part.get(field)) is not None:
                     break
-            else:
-                continue
-        total += len(value) if isinstance(value, str) else len(dumps(value))
-    return total
+            if part.get("type") in _TOOL_CALLS:
+                names += (str(part.get("name", "")),)
+        if isinstance(value, str):
+            total += len(value)
+        elif value is not None:
+            total += len(dumps(value))
+    return total, names
 
 
 # --- one JSON string, bounded ---------------------------------------------------------------------

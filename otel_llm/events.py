@@ -30,7 +30,9 @@ class DetailEvents:
 
     def __call__(self, record: CallRecord, call: LLMCall, attributes: Mapping[str, AttributeValue]) -> None:
         """Emit one event for `call`, with all that its span has, and the content."""
-        details = {**attributes, **self._describer.content(call, ContentPolicy.FULL)}
+        # The span has by now what it started with and what was learned; one that is not the SDK's shows less.
+        seen = getattr(record.span, "attributes", None) or attributes
+        details = {**seen, **self._describer.content(call, ContentPolicy.FULL)}
         get_logger("otel_llm", VERSION, schema_url=sc.SCHEMA_URL).emit(
             LogRecord(
                 timestamp=record.end_ns,

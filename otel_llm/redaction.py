@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from otel_llm import drops
-from otel_llm.secret_kinds import REDACTED, scrub_secrets
+from otel_llm.secret_kinds import REDACTED, may_hold_secret, scrub_secrets
 
 __all__ = ["FAILED", "REDACTED", "Scrubber"]
 
@@ -54,6 +54,17 @@ class Scrubber:
         self._patterns = [re.compile(pattern) for pattern in patterns]
         self._hook = hook
         self._secret_keys: dict[str, bool] = {}
+
+    def leaves_alone(self, texts: Iterable[str]) -> bool:
+        """Say whether nothing in any of `texts` has to be scrubbed, in one scan over all of them.
+
+        For the common case. False may mean only that one has to look at each by itself; and it is always false
+        where the user has patterns or a hook, which must see each text.
+        """
+        if self._patterns or self._hook is not None:
+            return False
+        # NUL is part of no known kind of secret, and of no JSON text.
+        return not may_hold_secret("\0".join(texts))
 
     def text(self, s: str) -> str:
         """Return `s` without secrets."""

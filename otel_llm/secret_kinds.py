@@ -16,7 +16,6 @@ Imports nothing of ours.
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
@@ -122,9 +121,8 @@ _TOKENS: Final = re.compile(
 _KEYS: Final = re.compile(rb"key(?: is|s?)[ (]{1,3}[0-9a-f\x02]{32}")
 
 # --- what a secret is, in the text itself ---------------------------------------------------------
-_AFTER_ESCAPE: Final = (
-    r"(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})"  # the letter before belongs to it, not to a word
-)
+# The letter before belongs to an escape of JSON, not to a word.
+_AFTER_ESCAPE: Final = r"(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})"
 _PREFIX: Final = re.compile(
     rf"(?:(?:(?<![A-Za-z0-9])|{_AFTER_ESCAPE})(?:{'|'.join(_BOUND)})|{'|'.join(_PREFIXES)})[-_]\Z",
 )
@@ -173,17 +171,22 @@ _BARE: Final = re.compile(
 )
 _BARE_REST: Final = re.compile(r"[^\s\"'\\,;&<>(){}\[\]|`]*")
 _QUERY: Final = re.compile(r"[^&#\s\"'\\<>()\[\]{}|`]+")
-_PLACEHOLDER: Final = re.compile(r"<[^<>]*>|\$?\{+[^{}]*\}+|\$\w+|%\w+%|\*+|\.\.\.|x{3,}", re.IGNORECASE)
+_PLACEHOLDER: Final = re.compile(
+    r"<[^<>]*>|\$?\{+[^{}]*\}+|(?-i:\$[A-Z_][A-Z0-9_]*)|%\w+%|\*+|\.\.\.|x{3,}", re.IGNORECASE
+)
 _RANDOM: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_+/=.~%-]{16,}")
 _KEY_LIKE: Final = re.compile(
     r"[0-9a-fA-F]{32,}|(?=[^0-9]*[0-9])(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])[A-Za-z0-9_+/=.~-]{32,}",
 )
-_CODE: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+|none|null|true|false|undefined|str|string", re.IGNORECASE)
+_CODE: Final = re.compile(
+    r"[A-Za-z_]\w{0,20}(?:\.[A-Za-z_]\w{0,20})+|none|null|true|false|undefined|str|string", re.IGNORECASE
+)
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _NAME_REACH: Final = 32
 _PREFIX_REACH: Final = 1 + max(map(len, _PREFIXES)) + 6  # an escape before it included
 _LONG: Final = 20
 _JUDGED: Final = 512
+_AWS_SECRET: Final = 40
 
 
 def _assigned(s: str, at: int) -> Span | None:
@@ -219,8 +222,10 @@ def _bare(s: str, start: int, name: re.Match[str], *, spaced: bool) -> Span | No
         span = value.start(1), rest.end()
     if not name["word"]:
         return span if (_KEY_LIKE if name["key"] else _RANDOM).fullmatch(text) else None
-    if _PLACEHOLDER.fullmatch(text) or _CODE.fullmatch(text) or _URL.match(text) or text[:1] in "/~.[":
+    if _PLACEHOLDER.fullmatch(text) or _CODE.fullmatch(text) or _URL.match(text):
         return None
+    if text[:1] in "/~.[" and (len(text) < _AWS_SECRET or "." in text):
+        return None  # a path; the secret keys of AWS may begin with a slash too
     if any(c.isdigit() for c in text):
         return span if len(text) > 3 else None  # noqa: PLR2004
     if len(text) >= _LONG and "." not in text:
@@ -276,9 +281,10 @@ def _hex_key(s: str, at: int) -> Span | None:
 def _is_basic(value: str) -> bool:
     """Say whether `value` is `user:password` in base64: "Basic understanding" is not."""
     try:
-        return b":" in a2b_base64(value + "=" * (-len(value) % 4))
-    except Base64Error:
+        decoded = a2b_base64(value + "=" * (-len(value) % 4)).decode()
+    except ValueError:  # no base64, or no text inside
         return False
+    return ":" in decoded and decoded.isprintable()
 
 
 def _span(match: re.Match[str] | None) -> Span | None:
@@ -297,6 +303,13 @@ def _found(s: str, folded: bytes) -> Iterator[Span]:
 
 
 _MAX_PASSES: Final = 8
+
+
+def may_hold_secret(s: str) -> bool:
+    """Say whether a closer look at `s` is needed; False only if it holds no known kind of secret."""
+    # One byte a character, so that positions agree; what latin-1 lacks is part of no rule.
+    folded = s.encode("latin-1", "replace").translate(_FOLD)
+    return bool(_ASSIGNMENTS.search(folded) or _TOKENS.search(folded) or _KEYS.search(folded))
 
 
 def scrub_secrets(s: str) -> str:

@@ -64,7 +64,7 @@ def trace_lines(trace_id: str, spans: Sequence[StoredSpan], style: Style) -> lis
     lines = _header(trace_id, roots, style)
     shown = rows(roots, None if style.full else BUDGET)
     layout = _Layout(shown, style, roots)
-    if layout.wide:
+    if layout.wide and len(shown) > 1:  # one row speaks for itself
         lines.append(layout.heading())
     for row in shown:
         lines += layout.row(row)

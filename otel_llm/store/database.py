@@ -72,8 +72,9 @@ class Batch:
 class _Blocks:
     """Collects lines and writes them as blocks; rows that refer to a line follow the block's id."""
 
-    def __init__(self, db: sqlite3.Connection, insert: str) -> None:
+    def __init__(self, db: sqlite3.Connection, packer: codec.Packer, insert: str) -> None:
         self._db = db
+        self._packer = packer
         self._insert = insert
         self._lines: list[bytes] = []
         self._rows: list[tuple[Any, ...]] = []
@@ -89,7 +90,7 @@ class _Blocks:
     def write(self) -> None:
         if not self._lines:
             return
-        data = codec.pack(self._lines)
+        data = self._packer.pack(self._lines)
         block = self._db.execute("INSERT INTO blocks(data) VALUES(?)", (data,)).lastrowid
         self._db.executemany(self._insert, [(*row, block, i) for i, row in enumerate(self._rows)])
         self._lines, self._rows, self._bytes = [], [], 0
@@ -112,6 +113,7 @@ class Database:
         self.path = path
         self._resource = resource
         self._db = schema.create(path)
+        self._packer = codec.Packer()
         self._identity = _identity(path)
         self._shared: dict[int, tuple[int, object]] = {}
         self._by_content: dict[bytes, int] = {}
@@ -125,8 +127,8 @@ class Database:
         return self._identity == _identity(self.path)
 
     def nbytes(self) -> int:
-        """Return the file's size, without its write-ahead log."""
-        return _nbytes(self.path)
+        """Return the file's size, its write-ahead log included."""
+        return _nbytes(self.path) + _nbytes(f"{self.path}-wal")
 
     def write(self, batch: Batch) -> dict[str, int]:
         """Write a batch as one transaction: all of it, or nothing.
@@ -165,15 +167,18 @@ class Database:
 
     def _put(self, batch: Batch) -> dict[str, int]:
         failed = {
-            "span": self._put_rows(_Blocks(self._db, _INSERT_SPAN), batch.ended, self._span),
-            "point": self._put_rows(_Blocks(self._db, _INSERT_POINT), batch.points, self._point),
-            "log": self._put_rows(_Blocks(self._db, _INSERT_LOG), batch.logs, self._log),
+            "span": self._put_rows(self._blocks(_INSERT_SPAN), batch.ended, self._span),
+            "point": self._put_rows(self._blocks(_INSERT_POINT), batch.points, self._point),
+            "log": self._put_rows(self._blocks(_INSERT_LOG), batch.logs, self._log),
             "series": self._put_rows(None, batch.series, self._series),
         }
         for sink, keys in batch.delivered:
             self._db.execute(_INSERT_DELIVERED, (self._share(codec.encode(sink)), keys))
         self._put_meta(batch.meta)
         return {what: n for what, n in failed.items() if n}
+
+    def _blocks(self, insert: str) -> _Blocks:
+        return _Blocks(self._db, self._packer, insert)
 
     def _put_rows(
         self,
@@ -236,7 +241,7 @@ class Database:
                 raise
             except Exception:
                 continue
-            rowid = self._db.execute(_INSERT_OPEN, (*row, codec.pack([line]))).lastrowid
+            rowid = self._db.execute(_INSERT_OPEN, (*row, self._packer.pack([line]))).lastrowid
             assert rowid is not None  # noqa: S101 (an INSERT has one)
             opened[_key(span)] = rowid
         return opened

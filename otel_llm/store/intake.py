@@ -63,11 +63,13 @@ class Intake:
         # The private names spare a mapping proxy and a lock for each of some twenty looks.
         attributes = getattr(span, "_attributes", None)
         attributes = getattr(attributes, "_dict", attributes)
-        size = _SPAN_BYTES
-        for value in (span.attributes if attributes is None else attributes).values():  # type: ignore[union-attr]
-            size += len(value) if type(value) is str else _VALUE_BYTES
+        values = (span.attributes or {}).values() if attributes is None else attributes.values()
+        size = _SPAN_BYTES + _VALUE_BYTES * len(values)
+        for value in values:
+            if type(value) is str:
+                size += len(value)
         if extra:
-            size += sum(len(v) if isinstance(v, str) else _VALUE_BYTES for v in extra.values())
+            size += sum(len(value) if type(value) is str else _VALUE_BYTES for value in extra.values())
         self._open.pop(span.context.span_id, None)
         if self.nbytes + size > self.limit:
             return False

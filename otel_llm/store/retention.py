@@ -149,7 +149,8 @@ def _files(directory: Path, own: str) -> list[_Found]:
                 if name + side in entries:
                     stat = entries[name + side].stat(follow_symlinks=False)
                     nbytes += stat.st_size
-                    written = max(written, stat.st_mtime)
+                    if side == "-wal":  # the other changes when it is read, too
+                        written = max(written, stat.st_mtime)
         except OSError:
             continue  # another process has just removed it
         found.append(_Found(Path(entry.path), nbytes, written, f"{name}-wal" in entries))

@@ -38,6 +38,9 @@ SECRETS = {
 }
 ASSIGNED = {  # text with {} where the secret stands
     "aws_secret_access_key = {}": "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY",
+    "AWS_SECRET_ACCESS_KEY={}": "/JalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY",
+    "sendgrid_api_key={}": "SG." + MIXED[:22] + "." + MIXED,
+    "password = {}": "$ecret1",
     "WANDB_API_KEY={}": HEX40,
     "my wandb key is {}": HEX40,
     "together_api_key: {}": HEX64,
@@ -76,6 +79,19 @@ HARMLESS = [
     "sha256:" + HEX64,
     "Password: must be at least 8 characters",
     "Basic understanding of JavaScript, Basic HTML5CSS3",
+    *(
+        f"Basic {word}"
+        for word in [
+            "programming",
+            "arithmetic",
+            "knowledge",
+            "questions",
+            "principles",
+            "education",
+            "training",
+        ]
+    ),
+    "private_key=/etc/ssl/key1.pem api_key=settings.api_key1 password=$PASSWORD1",
     "Bearer authentication is required; the bearer of bad news arrived",
     'The key: understanding. {"key": "value", "secret": "alliance with Germany"}',
     'api_key=os.environ["OPENAI_API_KEY"], password=getpass(), password=None',

@@ -105,7 +105,9 @@ def events(body: bytes) -> list[Any]:
 def read(interaction: Interaction) -> Reading | None:
     """Return what must be seen, None for what is no model call."""
     for method, pattern, reader in _READERS:
-        if interaction.method == method and (match := re.search(pattern, interaction.host + interaction.path)):
+        if interaction.method == method and (
+            match := re.search(pattern, interaction.host + interaction.path)
+        ):
             return reader(interaction, match)
     return None
 
@@ -165,7 +167,10 @@ def _responses(interaction: Interaction, match: re.Match[str]) -> Reading:
     fetched = interaction.method == "GET"
     asked = _asked(interaction)
     out = Reading(
-        "fetch_response" if fetched else "chat", "openai", asked.get("model"), stream=asked.get("stream") is True
+        "fetch_response" if fetched else "chat",
+        "openai",
+        asked.get("model"),
+        stream=asked.get("stream") is True,
     )
     if interaction.status >= 400:
         out.failed = True
@@ -200,7 +205,9 @@ def _anthropic(interaction: Interaction, match: re.Match[str]) -> Reading:
     if interaction.status >= 400:
         out.failed = True
         return out
-    _anthropic_body(out, events(interaction.body) if _is_stream(interaction) else json.loads(interaction.body))
+    _anthropic_body(
+        out, events(interaction.body) if _is_stream(interaction) else json.loads(interaction.body)
+    )
     return out
 
 
@@ -315,7 +322,9 @@ def _frames(body: bytes) -> list[tuple[str, Any]]:
     out = []
     while body:
         total, headers = struct.unpack_from(">II", body)
-        kind = re.search(rb":(?:event|exception)-type\x07..([\w]+?)(?:\r:|\x0b:|$)", body[12 : 12 + headers], re.DOTALL)
+        kind = re.search(
+            rb":(?:event|exception)-type\x07..([\w]+?)(?:\r:|\x0b:|$)", body[12 : 12 + headers], re.DOTALL
+        )
         assert kind is not None
         out.append((kind[1].decode(), json.loads(body[12 + headers : total - 4])))
         body = body[total:]
@@ -356,10 +365,14 @@ def _bedrock(interaction: Interaction, match: re.Match[str]) -> Reading:
     if "anthropic" in model and verb.startswith("invoke"):
         _anthropic_body(out, told if out.stream else told[0])
         return out
-    counts = [interaction.response_headers.get(f"x-amzn-bedrock-{kind}-token-count") for kind in ("input", "output")]
+    counts = [
+        interaction.response_headers.get(f"x-amzn-bedrock-{kind}-token-count") for kind in ("input", "output")
+    ]
     for body in told:
         flat = json.dumps(body)
-        for reason in re.findall(r'"(?:stopReason|completionReason|stop_reason|finish_reason)": "(\w+)"', flat):
+        for reason in re.findall(
+            r'"(?:stopReason|completionReason|stop_reason|finish_reason)": "(\w+)"', flat
+        ):
             out.finish_reasons = [reason]
         out.tool_calls += [use["name"] for use in _under("toolUse", body) if "name" in use]
         if found := re.findall(r'"inputToken(?:s|Count)": (\d+), "outputToken(?:s|Count)": (\d+)', flat):
@@ -384,5 +397,9 @@ _READERS = (
     ("POST", r"googleapis\.com/v1beta/interactions$", _interactions),
     ("GET", r"googleapis\.com/v1beta/interactions/[^/]+$", _interactions),
     ("POST", r"^api\.cohere\.com/v1/chat$", _cohere_v1),
-    ("POST", r"amazonaws\.com/model/(?P<model>[^/]+)/(?P<verb>converse|converse-stream|invoke|invoke-with.*)$", _bedrock),
+    (
+        "POST",
+        r"amazonaws\.com/model/(?P<model>[^/]+)/(?P<verb>converse|converse-stream|invoke|invoke-with.*)$",
+        _bedrock,
+    ),
 )

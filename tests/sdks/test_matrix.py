@@ -55,7 +55,8 @@ def scenarios(row: Row) -> list[Scenario]:
 
 
 def listed(wrong: list) -> str:
-    return "\n" + "\n".join(map(str, wrong))
+    more = [f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []
+    return "\n" + "\n".join([*map(str, wrong[:10]), *more])
 
 
 def calls(row: Row) -> Iterator[Call]:
@@ -85,7 +86,8 @@ def is_model_call(span: dict) -> bool:
 def test_the_program_gets_what_it_gets_without_us(row):
     told = scenarios(row)
     assert told
-    assert [s.name for s in told if isinstance(s.output, dict) and "failed" in s.output] == []
+    failed = [(s.name, s.output["failed"]) for s in told if isinstance(s.output, dict) and "failed" in s.output]
+    assert not failed, "\n".join(map("\n".join, failed))
     assert [(s.name, s.output) for s in told] == [(s.name, s.plain_output) for s in told]
 
 
@@ -139,7 +141,9 @@ def test_spans_name_operation_provider_models_and_host(row):
 def test_spans_tell_the_tokens_that_the_server_sent(row):
     wrong = []
     for call in calls(row):
-        usage = call.sent["usage"] if whole(call) else None
+        if call.expect.get("broken_off") or call.expect.get("sent_error"):
+            continue  # what had come until then is told, and how much that was is a matter of time
+        usage = call.sent["usage"]
         keys = {
             "gen_ai.usage.input_tokens": "input",
             "gen_ai.usage.output_tokens": "output",
@@ -194,8 +198,9 @@ def test_failures_are_errors_of_the_right_type_and_the_rest_are_none(row):
         got = call.attributes.get("error.type"), call.span["status"].get("status_code")
         if got != (error, "ERROR" if error else "UNSET"):
             wrong.append((str(call), got, error))
-        if call.sent["status"] and call.attributes.get("http.response.status_code") != call.sent["status"]:
-            wrong.append((str(call), call.attributes.get("http.response.status_code"), call.sent["status"]))
+        status = call.attributes.get("http.response.status_code")
+        if (call.sent["status"] or None) != status:
+            wrong.append((str(call), status, call.sent["status"]))
     assert not wrong, listed(wrong)
 
 
@@ -243,10 +248,11 @@ def test_a_call_that_somebody_else_records_has_one_span_not_two(row):
     wrong = []
     for scenario in scenarios(row):
         spans = [span for span in scenario.spans if is_model_call(span)]
+        ours = [span for span in spans if span["scope"] == "otel_llm"]
         ids = [s["attributes"]["gen_ai.response.id"] for s in spans if "gen_ai.response.id" in s["attributes"]]
-        # Others record what a program calls, one span for all attempts; what they do not see is ours.
-        failed = sum(one["sent"]["error"] is not None for one in scenario.exchanges)
-        least = min(len(scenario.exchanges), max(1, len(scenario.exchanges) - failed))
-        if not least <= len(spans) <= len(scenario.exchanges) or len(set(ids)) != len(ids):
-            wrong.append((scenario.name, len(scenario.exchanges), [(s["scope"], s["name"]) for s in scenario.spans]))
+        # Whether theirs tells retries, or a stream that was broken off, is theirs to say.
+        if len(ours if not scenario.exchanges else spans) > len(scenario.exchanges) or len(set(ids)) < len(ids):
+            wrong.append((scenario.name, len(scenario.exchanges), [(s["scope"], s["name"]) for s in spans]))
+        if scenario.name in {"chat", "chat_async", "stream", "stream_async"} and len(spans) != 1:
+            wrong.append((scenario.name, [(s["scope"], s["name"]) for s in spans]))
     assert not wrong, listed(wrong)

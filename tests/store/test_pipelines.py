@@ -32,7 +32,7 @@ def test_metric_points_of_every_kind_are_kept_whole(meters, reader):
     meter = meters.get_meter("scope", "1", "url", {"x": "y"})
     meter.create_counter("calls", "{call}", "how many").add(3, {"model": "m"})
     meter.create_up_down_counter("open").add(-2)
-    meter.create_gauge("loss").set(float("inf"))
+    meter.create_gauge("loss").set(0.25)
     meter.create_histogram("took", "s", explicit_bucket_boundaries_advisory=[1.0, 2.0]).record(1.5, {"a": 1})
     meter.create_histogram("exp").record(4.0)
     assert meters.force_flush()
@@ -57,7 +57,7 @@ def test_metric_points_of_every_kind_are_kept_whole(meters, reader):
     assert (points["open"].value, points["open"].monotonic) == (-2, False)
     assert (points["loss"].kind, points["loss"].value, points["loss"].temporality) == (
         "gauge",
-        float("inf"),
+        0.25,
         None,
     )
     assert points["took"].value == {

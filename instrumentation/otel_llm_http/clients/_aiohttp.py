@@ -112,7 +112,7 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
     return closing
 
 
-class _Reader(wrapt.ObjectProxy):  # type: ignore[misc]
+class _Reader(wrapt.ObjectProxy):  # type: ignore[type-arg,misc,unused-ignore]
     """`response.content`, seen through: each way to read it notes what the program gets."""
 
     def __init__(self, wrapped: Any, record: CallRecord) -> None:

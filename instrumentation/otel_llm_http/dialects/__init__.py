@@ -4,8 +4,9 @@
 body and makes the `CallParser`. Nothing here imports OpenTelemetry, and nothing raises whatever the bytes are.
 """
 
+from otel_llm.llm import Limits
 from otel_llm_http.dialects._endpoint import Endpoint
-from otel_llm_http.dialects._parser import CallParser, Limits
+from otel_llm_http.dialects._parser import CallParser
 from otel_llm_http.dialects._routes import recognise
 
 __all__ = ["CallParser", "Endpoint", "Limits", "recognise"]

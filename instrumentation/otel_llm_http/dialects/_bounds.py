@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from otel_llm_http.dialects._parts import json_size
+
+_SHORT: Final = frozenset({"type", "role", "id", "name", "modality", "mime_type", "finish_reason"})
 
 
 def bounded(lists: Iterable[list[dict[str, Any]]], room: int) -> bool:
@@ -16,6 +18,8 @@ def bounded(lists: Iterable[list[dict[str, Any]]], room: int) -> bool:
             parts = item.get("parts")
             for part in parts if type(parts) is list else (item,):
                 for key, value in part.items():
+                    if key in _SHORT:
+                        continue
                     if type(value) is str:
                         if len(value) > room:
                             part[key] = value[:room]

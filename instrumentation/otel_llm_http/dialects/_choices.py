@@ -89,8 +89,8 @@ class Choice:
                 plain = True
         elif content:
             self._content(content)
-        if len(delta) == 1:
-            return plain
+        if plain and len(delta) == 1:
+            return True
         for key, value in delta.items():
             if value and key != "content":
                 self._field(key, value)

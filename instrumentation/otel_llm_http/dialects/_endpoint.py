@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from otel_llm_http.dialects._parser import CallParser, Limits
+from otel_llm.llm import Limits
+from otel_llm_http.dialects._parser import CallParser
 from otel_llm_http.dialects._scan import flag_of, has_any, string_of
+
+_DEFAULT: Final = Limits()
 
 Keys = tuple[bytes, ...]
 """JSON keys, in quotes."""
@@ -73,8 +77,4 @@ class Endpoint:
 
     def parser(self, limits: Limits | None = None) -> CallParser:
         """Return what reads one exchange with this endpoint."""
-        return self.protocol(self.operation, self.provider, self.model, self.stream, limits or Limits())
-
-    def new_parser(self, max_body: int) -> CallParser:
-        """Return what reads one exchange, of bodies of at most so many bytes."""
-        return self.parser(Limits(max_body=max_body))
+        return self.protocol(self.operation, self.provider, self.model, self.stream, limits or _DEFAULT)

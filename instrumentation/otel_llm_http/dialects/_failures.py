@@ -96,6 +96,8 @@ _BY_STATUS: Final[dict[int, ErrorType]] = {
     524: "timeout",
 }
 
+_STATUSES: Final = frozenset(str(status) for status in range(400, 600))
+
 _TOO_LONG: Final = re.compile(
     r"context.{0,12}(?:length|window|size)|prompt is too long|too many (?:input )?tokens|input is too long"
     r"|maximum.{0,24}(?:sequence|prompt|input|token).{0,12}(?:length|limit|allowed)|exceeds? the maximum number of tokens"
@@ -110,6 +112,7 @@ _FILTERED: Final = re.compile(
 _KEY_WORDS: Final = re.compile(
     r"api[_ ]?key (?:not valid|is invalid|expired)|invalid api[_ ]?key", re.IGNORECASE
 )
+_RETRY_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]{1,300})", re.IGNORECASE)
 
 
@@ -125,7 +128,16 @@ def from_response(status: int, body: bytes) -> CallError:
 def from_payload(payload: Any, status: int | None) -> CallError:
     """Return the error that a provider's JSON tells; `status` is None within a stream that had begun well."""
     message, codes = _words(payload)
+    if status is None:
+        # Some repeat the status that the response would have had, had it not begun already.
+        status = next((int(code) for code in codes if code in _STATUSES), None)
     return CallError(_classify(status, codes, message), message, _shown(codes))
+
+
+def retry_delay(body: bytes) -> float | None:
+    """Return the seconds that Google asks to wait, which it says in the body (`google.rpc.RetryInfo`)."""
+    match = _RETRY_DELAY.search(body)
+    return None if match is None else float(match[1])
 
 
 def holds_error(payload: Any) -> bool:

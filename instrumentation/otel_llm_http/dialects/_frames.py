@@ -12,6 +12,9 @@ from typing import Final
 Frame = tuple[str | None, bytes]
 """Name of the event (None where it has none) and its data."""
 
+_TOO_LONG: Final = b"\0"
+"""Stands for the name of a field whose line was too long."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -73,7 +76,10 @@ class SSEDecoder:
             else:
                 key, _, value = line.partition(b":")
                 value = value.removeprefix(b" ")
-                if key == b"event":
+                if key == _TOO_LONG:
+                    # What comes of this line cannot be told from other fields, so the whole event goes.
+                    self.overflowed = self._skipping = True
+                elif key == b"event":
                     name = value.decode("utf-8", "replace")
                 elif key == b"data":
                     if held is None:
@@ -112,14 +118,11 @@ class SSEDecoder:
                 data, held_back = data[:-1], b"\r"
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = data.split(b"\n")
+        if len(data) > self._max:
+            lines = [line if len(line) <= self._max else _TOO_LONG + b":" for line in lines]
         if final:
             return lines if lines[-1] else lines[:-1]
-        rest = lines.pop()
-        if len(rest) > self._max:
-            # What comes of this line cannot be told from other fields, so the whole event goes.
-            self.overflowed = self._skipping = True
-            rest = b":"
-        self._carry = rest + held_back
+        self._carry = lines.pop() + held_back
         return lines
 
 
@@ -157,6 +160,9 @@ class LineDecoder:
         if self._skipping and lines:
             self._skipping = False
             del lines[0]
+        if any(len(line) > self._max for line in lines):
+            self.overflowed = True
+            lines = [line for line in lines if len(line) <= self._max]
         if len(self._carry) > self._max:
             self.overflowed = True
             self._skipping = True

@@ -196,26 +196,19 @@ def output_parts(item: dict[str, Any]) -> list[Part]:
             parts += content_parts(content)
     if calls := get("tool_calls"):
         parts += [call_part(call) for call in records(calls)]
-    if not _COMMON.issuperset(item):
+    if get("refusal") or get("audio") or get("images") or get("function_call"):
         _rarities(item, parts)
     return parts
 
 
-_COMMON: Final = frozenset({"role", "content", "tool_calls", "reasoning_content", "reasoning", "name"})
-
-
 def _rarities(item: dict[str, Any], parts: list[Part]) -> None:
-    for key, value in item.items():
-        if not value:
-            continue
-        if key == "refusal" and type(value) is str:
-            parts.append({"type": "refusal", "content": value})
-        elif key == "audio" and type(value) is dict:
-            parts += audio_parts(value)
-        elif key == "images":
-            parts += [content_part(image) for image in records(value)]
-        elif key == "function_call" and type(value) is dict:
-            parts.append(tool_call_part(None, value.get("name"), value.get("arguments")))
+    if type(refusal := item.get("refusal")) is str and refusal:
+        parts.append({"type": "refusal", "content": refusal})
+    if type(audio := item.get("audio")) is dict:
+        parts += audio_parts(audio)
+    parts += [content_part(image) for image in records(item.get("images"))]
+    if type(function := item.get("function_call")) is dict:
+        parts.append(tool_call_part(None, function.get("name"), function.get("arguments")))
 
 
 def call_part(call: dict[str, Any]) -> Part:

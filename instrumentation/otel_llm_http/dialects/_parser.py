@@ -7,62 +7,25 @@ understood leaves a field empty, or the call with the error `malformed_response`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import orjson
 
 from otel_llm import semconv as sc
-from otel_llm.llm import CallError, LLMCall, Usage
+from otel_llm.llm import CallError, Limits, LLMCall, Usage
 from otel_llm_http.dialects import _failures, _headers
 from otel_llm_http.dialects._bounds import bounded
-from otel_llm_http.dialects._eventstream import EventStreamDecoder
 from otel_llm_http.dialects._frames import Frame, LineDecoder, SSEDecoder
+from otel_llm_http.dialects._framing import DECODERS, Decoder, framing
 from otel_llm_http.dialects._scan import string_of
 from otel_llm_http.dialects._template import Template, template
 from otel_llm_http.dialects._values import loads
 
-Decoder = SSEDecoder | LineDecoder | EventStreamDecoder
-
-_DECODERS: Final[dict[str, Callable[[int], Decoder]]] = {
-    "sse": SSEDecoder,
-    "lines": LineDecoder,
-    "binary": EventStreamDecoder,
-}
-
-
-@lru_cache(maxsize=256)
-def _framing(content_type: str) -> str:
-    """Return the framing that a content type stands for, empty where it says nothing of the kind."""
-    kind = content_type.lower()
-    if "amazon.eventstream" in kind:
-        return "binary"
-    if any(mark in kind for mark in _LINES):
-        return "lines"
-    return "sse" if "event-stream" in kind else ""
-
-
 _BATCH: Final = 32 << 10
 _MAX_ERROR_BODY: Final = 256 << 10
 _DONE: Final = b"[DONE]"
-_LINES: Final = ("ndjson", "jsonl", "stream+json", "json-seq", "jsonlines")
-_SNIFF: Final = 6
 _REDIRECT: Final = 300
 _FAILED: Final = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much of one exchange is read and kept.
-
-    Attributes:
-        max_text: characters of content that are kept in all, for the request and for the answer each.
-        max_body: bytes of a body, or of one event of a stream, that are parsed; a larger one counts as truncated.
-    """
-
-    max_text: int = 8_000_000
-    max_body: int = 64 << 20
 
 
 class CallParser:
@@ -278,23 +241,13 @@ class CallParser:
             mode = "error"
         else:
             headers = self._headers
-            mode = _framing(headers.get("content-type", "")) if headers else ""
-            if mode not in {"lines", "binary"} and data[:1] != b"{":
-                head = data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-                if len(head) < _SNIFF and not final:
-                    self._pending = [data]
-                    self._pending_bytes = len(data)
-                    self._threshold = _BATCH + len(data)
-                    return ""
-                if head[:1] in {b"{", b"["}:
-                    mode = "json"
-                elif head.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
-                    mode = "sse"
-            elif mode == "sse":
-                # Some gateways answer a request for a stream with plain JSON, whatever the header says.
-                mode = "json"
-            mode = mode or "json"
-        make = _DECODERS.get(mode)
+            mode = framing(headers.get("content-type", "") if headers else "", data, final=final)
+            if not mode:
+                self._pending = [data]
+                self._pending_bytes = len(data)
+                self._threshold = _BATCH + len(data)
+                return ""
+        make = DECODERS.get(mode)
         if make is not None:
             self._decoder = make(self.limits.max_body)
         else:
@@ -356,13 +309,15 @@ class CallParser:
         self._body = None
         if status is not None and status >= _FAILED:
             call.error = _failures.from_response(status, body)
+            if (wait := _failures.retry_delay(body)) is not None:
+                call.response.setdefault(sc.RETRY_AFTER, wait)
             return
         if self._decoder is not None or status is None:
             return
         if status >= _REDIRECT:
             call.error = CallError("malformed_response", message=f"HTTP status {status}")
             return
-        if not body.strip():
+        if not body or body.isspace():
             if not call.truncated and not call.stream:
                 self._malformed = True
             return

@@ -33,7 +33,7 @@ _MAX_PREFIX: Final = 2
 
 _SLASHES: Final = re.compile(r"/{2,}")
 _VERSIONED: Final = re.compile(r"/(?:v\d\w*|openai)/responses$")
-_RESPONSE: Final = re.compile(r"/responses/(resp_[^/]+|[^/]+)$")
+_RESPONSE: Final = re.compile(r"/responses/([^/]+)$")
 _INTERACTION: Final = re.compile(r"/v\d\w*/(?:.*/)?interactions/[^/]+$")
 _BEDROCK: Final = re.compile(r"/model/(.+)/(converse|converse-stream|invoke|invoke-with-response-stream)")
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)/")

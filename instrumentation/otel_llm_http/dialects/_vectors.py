@@ -8,15 +8,16 @@ from otel_llm_http.dialects._parts import base64_size
 
 _SMALL: Final = 2048
 _SHORT: Final = 64
-_DIGITS: Final = b"-0123456789"
-_SPACES: Final = b" \t\r\n"
+_COUNTED: Final = 16
+_DIGITS: Final = frozenset(bytes([byte]) for byte in b"-0123456789")
+_SPACES: Final = frozenset({b" ", b"\t", b"\r", b"\n"})
 
 
 def slimmed(body: bytes) -> bytes:
-    """Return JSON with every long list of numbers, but for the first, made empty; the first is made its length.
+    """Return JSON in which long lists of numbers are replaced: the first ones by their length, the others by nothing.
 
-    `{"embedding": [0.1, 0.2, …]}` becomes `{"embedding": [1536]}`. Text cannot be mistaken for numbers: what holds
-    a quote is left alone.
+    `{"embedding": [0.1, 0.2, …]}` becomes `{"embedding": [[1536]]}`. It is done without parsing, so it may happen
+    within a text, too: what is put in is valid there as well, and what holds a quote is left alone.
     """
     if len(body) < _SMALL:
         return body
@@ -25,19 +26,17 @@ def slimmed(body: bytes) -> bytes:
     at = body.find(b"[")
     while at >= 0:
         inner = at + 1
-        while body[inner : inner + 1] in (b" ", b"\n", b"\t", b"\r"):
+        while body[inner : inner + 1] in _SPACES:
             inner += 1
-        if body[inner : inner + 1] not in _DIGITS or inner >= len(body):
+        if body[inner : inner + 1] not in _DIGITS:
             at = body.find(b"[", at + 1)
             continue
         end = body.find(b"]", inner)
         if end < 0:
             break
         if end - at > _SHORT and body.find(b'"', inner, end) < 0:
-            pieces += (
-                body[begin:inner],
-                b'{"%d":0}' % (body.count(b",", inner, end) + 1) if not pieces else b"",
-            )
+            length = b"[%d]" % (body.count(b",", inner, end) + 1) if len(pieces) < 2 * _COUNTED else b""
+            pieces += (body[begin : at + 1], length)
             begin = end
         at = body.find(b"[", end)
     if not pieces:
@@ -47,13 +46,12 @@ def slimmed(body: bytes) -> bytes:
 
 
 def dimension(vector: Any, encoding: str = "float") -> int | None:
-    """Return how many numbers a vector has: a list, a list that `slimmed` has shortened, or base64 of 32-bit floats."""
+    """Return how many numbers a vector has: a list, one that `slimmed` replaced, or base64 of 32-bit floats."""
     if type(vector) is str:
         return base64_size(vector) // 4 or None
     if type(vector) is not list or not vector:
         return None
-    if type(vector[0]) is dict:
-        for length in vector[0]:
-            return int(length) if length.isdigit() else None
-        return None
-    return len(vector) * 8 if encoding in {"binary", "ubinary"} else len(vector)
+    length = len(vector)
+    if type(vector[0]) is list:
+        length = vector[0][0] if vector[0] and type(vector[0][0]) is int else 0
+    return length * 8 if encoding in {"binary", "ubinary"} else length or None

@@ -33,8 +33,14 @@ class Example:
 def frame(kind: str, payload: Any) -> bytes:
     """Return a frame of AWS's binary event stream, with checksums left at zero."""
     headers = b""
-    for name, value in ((":event-type", kind), (":content-type", "application/json"), (":message-type", "event")):
-        headers += bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+    for name, value in (
+        (":event-type", kind),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ):
+        headers += (
+            bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        )
     data = json.dumps(payload).encode()
     return struct.pack(">III", 16 + len(headers) + len(data), len(headers), 0) + headers + data + bytes(4)
 
@@ -44,7 +50,10 @@ def chunk(event: Any) -> bytes:
     return frame("chunk", {"bytes": base64.b64encode(json.dumps(event).encode()).decode()})
 
 
-_TOOL = {"type": "function", "function": {"name": "move", "description": "moves", "parameters": {"type": "object"}}}
+_TOOL = {
+    "type": "function",
+    "function": {"name": "move", "description": "moves", "parameters": {"type": "object"}},
+}
 _ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where to? “é” \U0001f600"}]
 _USAGE = {
     "prompt_tokens": 20,
@@ -53,7 +62,9 @@ _USAGE = {
     "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 2},
     "completion_tokens_details": {"reasoning_tokens": 3},
 }
-_CALLS = [{"index": 0, "id": "c1", "type": "function", "function": {"name": "move", "arguments": '{"to": "PAR"}'}}]
+_CALLS = [
+    {"index": 0, "id": "c1", "type": "function", "function": {"name": "move", "arguments": '{"to": "PAR"}'}}
+]
 
 
 def _delta(delta: Any, reason: str | None = None, index: int = 0) -> Any:
@@ -65,7 +76,12 @@ def _delta(delta: Any, reason: str | None = None, index: int = 0) -> Any:
     }
 
 
-_ANTHROPIC_USAGE = {"input_tokens": 7, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 3, "output_tokens": 1}
+_ANTHROPIC_USAGE = {
+    "input_tokens": 7,
+    "cache_read_input_tokens": 5,
+    "cache_creation_input_tokens": 3,
+    "output_tokens": 1,
+}
 _ITEMS = [
     {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm"}]},
     {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "To Paris."}]},
@@ -134,7 +150,7 @@ EXAMPLES = (
             sse(
                 _delta({"role": "assistant", "content": ""}),
                 _delta({"content": "To "}),
-                _delta({"content": "Pa\n\"r\" \u2028"}),
+                _delta({"content": 'Pa\n"r" \u2028'}),
                 _delta({"content": "is.é\U0001f600"}),
                 _delta({"content": "!"}),
                 _delta({"tool_calls": _CALLS}),
@@ -167,7 +183,10 @@ EXAMPLES = (
         {"model": "m", "input": "hi", "stream": True},
         b"".join(
             named(
-                ("response.created", {"type": "response.created", "response": {**_RESPONSE, "status": "in_progress"}}),
+                (
+                    "response.created",
+                    {"type": "response.created", "response": {**_RESPONSE, "status": "in_progress"}},
+                ),
                 (
                     "response.output_item.added",
                     {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message"}},
@@ -199,12 +218,21 @@ EXAMPLES = (
     Example(
         "anthropic",
         "https://api.anthropic.com/v1/messages",
-        {"model": "c", "max_tokens": 9, "system": "Be brief.", "messages": _ASKED[1:], "tools": [{"name": "move"}]},
+        {
+            "model": "c",
+            "max_tokens": 9,
+            "system": "Be brief.",
+            "messages": _ASKED[1:],
+            "tools": [{"name": "move"}],
+        },
         {
             "id": "r1",
             "model": "c-1",
             "role": "assistant",
-            "content": [{"type": "text", "text": "hi"}, {"type": "tool_use", "id": "t", "name": "move", "input": {}}],
+            "content": [
+                {"type": "text", "text": "hi"},
+                {"type": "tool_use", "id": "t", "name": "move", "input": {}},
+            ],
             "stop_reason": "tool_use",
             "usage": _ANTHROPIC_USAGE,
         },
@@ -220,18 +248,31 @@ EXAMPLES = (
                     "message_start",
                     {
                         "type": "message_start",
-                        "message": {"id": "r1", "model": "c-1", "role": "assistant", "usage": _ANTHROPIC_USAGE},
+                        "message": {
+                            "id": "r1",
+                            "model": "c-1",
+                            "role": "assistant",
+                            "usage": _ANTHROPIC_USAGE,
+                        },
                     },
                 ),
                 ("ping", {"type": "ping"}),
                 (
                     "content_block_start",
-                    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+                    {
+                        "type": "content_block_start",
+                        "index": 0,
+                        "content_block": {"type": "text", "text": ""},
+                    },
                 ),
                 *(
                     (
                         "content_block_delta",
-                        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}},
+                        {
+                            "type": "content_block_delta",
+                            "index": 0,
+                            "delta": {"type": "text_delta", "text": piece},
+                        },
                     )
                     for piece in ("To ", "Pa", "ris.é\n")
                 ),
@@ -253,7 +294,11 @@ EXAMPLES = (
                 ),
                 (
                     "message_delta",
-                    {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 12}},
+                    {
+                        "type": "message_delta",
+                        "delta": {"stop_reason": "tool_use"},
+                        "usage": {"output_tokens": 12},
+                    },
                 ),
                 ("message_stop", {"type": "message_stop"}),
             )
@@ -322,7 +367,11 @@ EXAMPLES = (
         {
             "id": "r1",
             "finish_reason": "COMPLETE",
-            "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}], "tool_calls": _CALLS},
+            "message": {
+                "role": "assistant",
+                "content": [{"type": "text", "text": "hi"}],
+                "tool_calls": _CALLS,
+            },
             "usage": {"billed_units": {"input_tokens": 3, "output_tokens": 4}},
         },
         JSON,
@@ -334,8 +383,14 @@ EXAMPLES = (
         b"".join(
             named(
                 ("message-start", {"type": "message-start", "id": "r1"}),
-                ("content-delta", {"type": "content-delta", "delta": {"message": {"content": {"text": "h"}}}}),
-                ("content-delta", {"type": "content-delta", "delta": {"message": {"content": {"text": "i"}}}}),
+                (
+                    "content-delta",
+                    {"type": "content-delta", "delta": {"message": {"content": {"text": "h"}}}},
+                ),
+                (
+                    "content-delta",
+                    {"type": "content-delta", "delta": {"message": {"content": {"text": "i"}}}},
+                ),
                 (
                     "tool-call-start",
                     {"type": "tool-call-start", "index": 0, "delta": {"message": {"tool_calls": _CALLS[0]}}},
@@ -382,8 +437,17 @@ EXAMPLES = (
         b"".join(
             lines(
                 {"model": "o", "message": {"role": "assistant", "content": "h"}, "done": False},
-                {"model": "o", "message": {"content": "i", "tool_calls": [{"function": {"name": "m", "arguments": {}}}]}},
-                {"model": "o", "message": {"content": ""}, "done": True, "done_reason": "stop", "eval_count": 2},
+                {
+                    "model": "o",
+                    "message": {"content": "i", "tool_calls": [{"function": {"name": "m", "arguments": {}}}]},
+                },
+                {
+                    "model": "o",
+                    "message": {"content": ""},
+                    "done": True,
+                    "done_reason": "stop",
+                    "eval_count": 2,
+                },
             )
         ),
         NDJSON,
@@ -392,7 +456,14 @@ EXAMPLES = (
         "ollama generate",
         "http://127.0.0.1:11434/api/generate",
         {"model": "o", "prompt": "hi", "stream": False},
-        {"model": "o", "response": "hello", "done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 2},
+        {
+            "model": "o",
+            "response": "hello",
+            "done": True,
+            "done_reason": "stop",
+            "prompt_eval_count": 3,
+            "eval_count": 2,
+        },
         JSON,
     ),
     Example(
@@ -434,7 +505,9 @@ EXAMPLES = (
         f"{_BEDROCK}/a.b/converse",
         {"messages": [{"role": "user", "content": [{"text": "hi"}]}], "inferenceConfig": {"maxTokens": 4}},
         {
-            "output": {"message": {"role": "assistant", "content": [{"text": "hello"}, {"toolUse": {"name": "m"}}]}},
+            "output": {
+                "message": {"role": "assistant", "content": [{"text": "hello"}, {"toolUse": {"name": "m"}}]}
+            },
             "stopReason": "tool_use",
             "usage": {"inputTokens": 1, "outputTokens": 2},
         },
@@ -457,7 +530,9 @@ EXAMPLES = (
         {"messages": _ASKED[1:], "max_tokens": 4},
         chunk({"type": "message_start", "message": {"id": "r1", "usage": {"input_tokens": 1}}})
         + chunk({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}})
-        + chunk({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}})
+        + chunk(
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
+        )
         + chunk({"type": "message_stop"}),
         {"content-type": "application/vnd.amazon.eventstream"},
     ),

@@ -39,7 +39,9 @@ def call(
 ) -> LLMCall:
     """Return the call that an exchange is read as; `asked` and `answer` are JSON values, bytes, or pieces."""
     reader = parser(url, method, limits)
-    reader.request(None if asked is None else asked if isinstance(asked, bytes) else json.dumps(asked).encode(), None)
+    reader.request(
+        None if asked is None else asked if isinstance(asked, bytes) else json.dumps(asked).encode(), None
+    )
     pieces: Iterable[bytes]
     if isinstance(answer, bytes):
         pieces, kind = [answer], JSON

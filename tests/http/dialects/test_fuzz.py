@@ -21,7 +21,14 @@ from tests.http.dialects.exchanges import endpoint
 
 NAMES = [example.name for example in EXAMPLES]
 KINDS = st.sampled_from(
-    ["application/json", "text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream", "text/html", ""]
+    [
+        "application/json",
+        "text/event-stream",
+        "application/x-ndjson",
+        "application/vnd.amazon.eventstream",
+        "text/html",
+        "",
+    ]
 )
 ODD: st.SearchStrategy[Any] = st.one_of(
     st.none(),
@@ -31,13 +38,23 @@ ODD: st.SearchStrategy[Any] = st.one_of(
     st.text(max_size=6),
     st.sampled_from(["\ud800", "\u2028", "data: x\n\n", "[DONE]", "error"]),
     st.lists(st.one_of(st.none(), st.integers(0, 9), st.text(max_size=3)), max_size=3),
-    st.dictionaries(st.sampled_from(["error", "type", "text", "content", "name", "index"]), st.integers(0, 9), max_size=3),
+    st.dictionaries(
+        st.sampled_from(["error", "type", "text", "content", "name", "index"]), st.integers(0, 9), max_size=3
+    ),
 )
-JSON_VALUES = st.recursive(ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3))
-fuzz = settings(max_examples=int(os.environ.get("OTEL_LLM_FUZZ_EXAMPLES", "60")), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+JSON_VALUES = st.recursive(
+    ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+)
+fuzz = settings(
+    max_examples=int(os.environ.get("OTEL_LLM_FUZZ_EXAMPLES", "60")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
-def read(example: Example, request: bytes | None, pieces: list[bytes], status: int = 200, kind: str | None = None) -> LLMCall:
+def read(
+    example: Example, request: bytes | None, pieces: list[bytes], status: int = 200, kind: str | None = None
+) -> LLMCall:
     reader = endpoint(example.url, example.method).parser(Limits())
     reader.request(request, "application/json")
     reader.response(status, example.headers if kind is None else {"content-type": kind})
@@ -80,7 +97,12 @@ def check(call: LLMCall) -> None:
             *usage.by_modality.values(),
         ):
             assert value is None or (type(value) is int and value >= 0)
-    for content in (call.input_messages, call.output_messages, call.system_instructions, call.tool_definitions):
+    for content in (
+        call.input_messages,
+        call.output_messages,
+        call.system_instructions,
+        call.tool_definitions,
+    ):
         orjson.dumps(content)
 
 
@@ -110,11 +132,18 @@ def test_the_example_itself_is_read_without_complaint(example: Example) -> None:
     check(call)
     assert call.error is None
     assert call.complete
-    assert call.usage is not None or "embed" in example.name or "completion" in example.name or call.operation == "fetch_response"
+    assert (
+        call.usage is not None
+        or "embed" in example.name
+        or "completion" in example.name
+        or call.operation == "fetch_response"
+    )
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)
-def test_a_body_split_at_every_byte_gives_the_same_call(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_split_at_every_byte_gives_the_same_call(
+    example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = read(example, example.request, [example.body])
     body = example.body
     assert read(example, example.request, [body[at : at + 1] for at in range(len(body))]) == whole
@@ -125,7 +154,9 @@ def test_a_body_split_at_every_byte_gives_the_same_call(example: Example, monkey
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)
-def test_a_truncated_body_gives_a_well_formed_call_that_is_not_called_complete_too_early(example: Example) -> None:
+def test_a_truncated_body_gives_a_well_formed_call_that_is_not_called_complete_too_early(
+    example: Example,
+) -> None:
     body = example.body
     for at in range(0, len(body), max(1, len(body) // 60)):
         check(read(example, example.request, [body[:at]]))
@@ -136,7 +167,9 @@ def test_a_truncated_body_gives_a_well_formed_call_that_is_not_called_complete_t
 @pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)
 @fuzz
 @given(data=st.data())
-def test_a_mutated_payload_gives_a_well_formed_call_however_it_is_split(example: Example, data: st.DataObject) -> None:
+def test_a_mutated_payload_gives_a_well_formed_call_however_it_is_split(
+    example: Example, data: st.DataObject
+) -> None:
     request = data.draw(mutated(example.asked)) if example.asked is not None else None
     body = data.draw(mutated_body(example))
     status = data.draw(st.sampled_from([200, 200, 200, 206, 302, 400, 429, 500, 529]))
@@ -153,7 +186,13 @@ def test_a_mutated_payload_gives_a_well_formed_call_however_it_is_split(example:
 @fuzz
 @given(
     request=st.one_of(st.none(), st.binary(max_size=60), JSON_VALUES.map(lambda value: dump(value))),
-    body=st.one_of(st.binary(max_size=200), st.lists(JSON_VALUES, max_size=4).map(lambda values: b"\n\n".join(b"data: " + dump(v) for v in values)), JSON_VALUES.map(lambda value: dump(value))),
+    body=st.one_of(
+        st.binary(max_size=200),
+        st.lists(JSON_VALUES, max_size=4).map(
+            lambda values: b"\n\n".join(b"data: " + dump(v) for v in values)
+        ),
+        JSON_VALUES.map(lambda value: dump(value)),
+    ),
     status=st.sampled_from([100, 200, 204, 301, 400, 401, 404, 413, 429, 500, 503, 504, 999]),
     kind=KINDS,
 )
@@ -177,8 +216,15 @@ def test_deep_nesting_and_gigantic_numbers_are_survived(example: Example) -> Non
 
 
 @fuzz
-@given(method=st.text(max_size=6), host=st.text(max_size=12), path=st.text(max_size=30), body=st.none() | st.binary(max_size=80))
-def test_recognising_arbitrary_requests_raises_nothing(method: str, host: str, path: str, body: bytes | None) -> None:
+@given(
+    method=st.text(max_size=6),
+    host=st.text(max_size=12),
+    path=st.text(max_size=30),
+    body=st.none() | st.binary(max_size=80),
+)
+def test_recognising_arbitrary_requests_raises_nothing(
+    method: str, host: str, path: str, body: bytes | None
+) -> None:
     found = recognise(method, host, path)
     if found is not None:
         found.confirm(body)
@@ -187,7 +233,10 @@ def test_recognising_arbitrary_requests_raises_nothing(method: str, host: str, p
 
 
 @fuzz
-@given(body=st.binary(max_size=120), tail=st.sampled_from([b'"model"', b'"model":', b'"model":"', b'"model":"\xff"', b'"stream":tr']))
+@given(
+    body=st.binary(max_size=120),
+    tail=st.sampled_from([b'"model"', b'"model":', b'"model":"', b'"model":"\xff"', b'"stream":tr']),
+)
 def test_looking_into_arbitrary_bytes_raises_nothing(body: bytes, tail: bytes) -> None:
     for example in EXAMPLES:
         known = endpoint(example.url, example.method)
@@ -205,7 +254,9 @@ def dump(value: Any) -> bytes:
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     if path:
         yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
         yield from paths(inner, (*path, key))
 
 
@@ -249,5 +300,7 @@ def mutated_body(draw: st.DrawFn, example: Example) -> bytes:
             case 1:
                 del body[at : at + draw(st.integers(1, 30))]
             case 2:
-                body[at:at] = draw(st.sampled_from([b"\r\n", b"\n\n", b"\r", b":x\n", b"\xff", b"\xe2\x80\xa8", b"NaN"]))
+                body[at:at] = draw(
+                    st.sampled_from([b"\r\n", b"\n\n", b"\r", b":x\n", b"\xff", b"\xe2\x80\xa8", b"NaN"])
+                )
     return bytes(body)

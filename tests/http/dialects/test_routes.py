@@ -14,17 +14,35 @@ CALLS = [
     # URL, body, operation, provider, model as known before parsing
     ("https://api.openai.com/v1/chat/completions", CHAT, "chat", "openai", "m"),
     ("https://eu.api.openai.com/v1/chat/completions", CHAT, "chat", "openai", "m"),
-    ("https://api.openai.com/v1/completions", b'{"prompt":"a","model":"m"}', "text_completion", "openai", "m"),
+    (
+        "https://api.openai.com/v1/completions",
+        b'{"prompt":"a","model":"m"}',
+        "text_completion",
+        "openai",
+        "m",
+    ),
     ("https://api.openai.com/v1/responses", b'{"input":"a","model":"m"}', "chat", "openai", "m"),
     ("https://api.openai.com/v1/embeddings", b'{"input":"a","model":"m"}', "embeddings", "openai", "m"),
     ("https://api.anthropic.com/v1/messages", CHAT, "chat", "anthropic", "m"),
     ("https://api.mistral.ai/v1/chat/completions", CHAT, "chat", "mistral_ai", "m"),
-    ("https://api.mistral.ai/v1/fim/completions", b'{"prompt":"a","model":"m"}', "text_completion", "mistral_ai", "m"),
+    (
+        "https://api.mistral.ai/v1/fim/completions",
+        b'{"prompt":"a","model":"m"}',
+        "text_completion",
+        "mistral_ai",
+        "m",
+    ),
     ("https://api.mistral.ai/v1/agents/completions", CHAT, "chat", "mistral_ai", "m"),
     ("https://api.groq.com/openai/v1/chat/completions", CHAT, "chat", "groq", "m"),
     ("https://api.groq.com/openai/v1/responses", b'{"input":"a","model":"m"}', "chat", "groq", "m"),
     ("https://api.together.xyz/v1/chat/completions", CHAT, "chat", "together", "m"),
-    ("https://api.together.ai/v1/completions", b'{"prompt":"a","model":"m"}', "text_completion", "together", "m"),
+    (
+        "https://api.together.ai/v1/completions",
+        b'{"prompt":"a","model":"m"}',
+        "text_completion",
+        "together",
+        "m",
+    ),
     ("https://api.deepseek.com/chat/completions", CHAT, "chat", "deepseek", "m"),
     ("https://api.deepseek.com/anthropic/v1/messages", CHAT, "chat", "deepseek", "m"),
     ("https://openrouter.ai/api/v1/chat/completions", CHAT, "chat", "openrouter", "m"),
@@ -32,10 +50,28 @@ CALLS = [
     ("https://api.x.ai/v1/chat/completions", CHAT, "chat", "x_ai", "m"),
     ("https://api.perplexity.ai/chat/completions", CHAT, "chat", "perplexity", "m"),
     ("https://api.moonshot.ai/v1/chat/completions", CHAT, "chat", "moonshot_ai", "m"),
-    ("https://r.openai.azure.com/openai/deployments/gpt%2Dx/chat/completions", CHAT, "chat", "azure.ai.openai", "gpt-x"),
-    ("https://r.openai.azure.com/openai/deployments/d/embeddings", b"{}", "embeddings", "azure.ai.openai", "d"),
+    (
+        "https://r.openai.azure.com/openai/deployments/gpt%2Dx/chat/completions",
+        CHAT,
+        "chat",
+        "azure.ai.openai",
+        "gpt-x",
+    ),
+    (
+        "https://r.openai.azure.com/openai/deployments/d/embeddings",
+        b"{}",
+        "embeddings",
+        "azure.ai.openai",
+        "d",
+    ),
     ("https://r.openai.azure.com/openai/v1/chat/completions", CHAT, "chat", "azure.ai.openai", "m"),
-    ("https://r.openai.azure.com/openai/responses", b'{"input":"a","model":"m"}', "chat", "azure.ai.openai", "m"),
+    (
+        "https://r.openai.azure.com/openai/responses",
+        b'{"input":"a","model":"m"}',
+        "chat",
+        "azure.ai.openai",
+        "m",
+    ),
     ("https://r.services.ai.azure.com/models/chat/completions", CHAT, "chat", "azure.ai.inference", "m"),
     ("https://r.services.ai.azure.com/openai/v1/chat/completions", CHAT, "chat", "azure.ai.openai", "m"),
     (
@@ -52,9 +88,27 @@ CALLS = [
         "gcp.gemini",
         "tunedModels/t",
     ),
-    ("https://generativelanguage.googleapis.com/v1beta/openai/chat/completions", CHAT, "chat", "gcp.gemini", "m"),
-    ("https://generativelanguage.googleapis.com/v1beta/models/e:embedContent", b"{}", "embeddings", "gcp.gemini", "e"),
-    ("https://generativelanguage.googleapis.com/v1beta/interactions", CHAT, "generate_content", "gcp.gemini", "m"),
+    (
+        "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
+        CHAT,
+        "chat",
+        "gcp.gemini",
+        "m",
+    ),
+    (
+        "https://generativelanguage.googleapis.com/v1beta/models/e:embedContent",
+        b"{}",
+        "embeddings",
+        "gcp.gemini",
+        "e",
+    ),
+    (
+        "https://generativelanguage.googleapis.com/v1beta/interactions",
+        CHAT,
+        "generate_content",
+        "gcp.gemini",
+        "m",
+    ),
     (
         "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google/models/g:generateContent",
         b"{}",
@@ -86,13 +140,31 @@ CALLS = [
     ("http://localhost:11434/api/embeddings", b'{"prompt":"a","model":"m"}', "embeddings", "ollama", "m"),
     ("http://10.0.0.7:8000/v1/chat/completions", CHAT, "chat", "openai", "m"),
     ("http://gateway.example/team/a/openai/v1/chat/completions", CHAT, "chat", "openai", "m"),
-    ("http://gateway.example/v1/messages", b'{"messages":[],"max_tokens":1,"model":"m"}', "chat", "anthropic", "m"),
+    (
+        "http://gateway.example/v1/messages",
+        b'{"messages":[],"max_tokens":1,"model":"m"}',
+        "chat",
+        "anthropic",
+        "m",
+    ),
     ("http://gateway.example//v1//chat/completions/", CHAT, "chat", "openai", "m"),
     ("http://10.0.0.7:8000/generate", b'{"prompt":"a"}', "text_completion", "vllm", None),
     ("http://10.0.0.7:8000/generate/", b'{"prompts":["a"]}', "text_completion", "vllm", None),
     ("http://10.0.0.7:8000/inference/v1/generate", b'{"token_ids":[1]}', "text_completion", "vllm", None),
-    ("http://10.0.0.7:8080/completion", b'{"prompt":"a","n_predict":4}', "text_completion", "llama_cpp", None),
-    ("https://bedrock-runtime.eu-west-1.amazonaws.com/model/a.b-v1%3A0/converse", b"{}", "chat", "aws.bedrock", "a.b-v1:0"),
+    (
+        "http://10.0.0.7:8080/completion",
+        b'{"prompt":"a","n_predict":4}',
+        "text_completion",
+        "llama_cpp",
+        None,
+    ),
+    (
+        "https://bedrock-runtime.eu-west-1.amazonaws.com/model/a.b-v1%3A0/converse",
+        b"{}",
+        "chat",
+        "aws.bedrock",
+        "a.b-v1:0",
+    ),
 ]
 
 OTHERS = [
@@ -111,7 +183,11 @@ OTHERS = [
     ("POST", "https://api.anthropic.com/v1/messages/batches", CHAT),
     ("POST", "https://generativelanguage.googleapis.com/v1beta/models/g:countTokens", b"{}"),
     ("POST", "https://generativelanguage.googleapis.com/v1beta/interactions/i/cancel", b"{}"),
-    ("POST", "https://aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google/models/imagen-4:predict", b"{}"),
+    (
+        "POST",
+        "https://aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google/models/imagen-4:predict",
+        b"{}",
+    ),
     ("POST", "https://aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/7:predict", b"{}"),
     ("POST", "https://api.cohere.com/v2/rerank", b'{"query":"a"}'),
     ("POST", "http://localhost:11434/api/pull", b'{"model":"m"}'),
@@ -132,7 +208,9 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("url", "body", "operation", "provider", "model"), CALLS, ids=[c[0] for c in CALLS])
-def test_a_model_call_is_recognised(url: str, body: bytes, operation: str, provider: str, model: str | None) -> None:
+def test_a_model_call_is_recognised(
+    url: str, body: bytes, operation: str, provider: str, model: str | None
+) -> None:
     found = endpoint(url)
     assert (found.operation, found.provider, found.request_model(body)) == (operation, provider, model)
     assert found.confirm(body)
@@ -168,7 +246,11 @@ def test_a_body_that_cannot_be_seen_is_trusted_only_where_the_address_leaves_no_
     assert endpoint("https://api.openai.com/v1/responses").confirm(None)
     assert endpoint("http://gateway.example/v1/chat/completions").confirm(None)
     assert endpoint("http://gateway.example/v1beta/models/g:generateContent").confirm(None)
-    for url in ("http://app.example/v1/messages", "http://app.example/api/chat", "http://app.example/generate"):
+    for url in (
+        "http://app.example/v1/messages",
+        "http://app.example/api/chat",
+        "http://app.example/generate",
+    ):
         assert not endpoint(url).confirm(None)
 
 

@@ -40,7 +40,9 @@ def test_whether_an_answer_comes_in_pieces_is_found_at_both_ends() -> None:
     assert CHAT.is_streaming(json.dumps({"stream": True, "messages": LONG}).encode())
     assert not CHAT.is_streaming(json.dumps({"messages": LONG, "stream": False}).encode())
     assert not CHAT.is_streaming(None)
-    assert endpoint("https://generativelanguage.googleapis.com/v1/models/g:streamGenerateContent").is_streaming(b"{}")
+    assert endpoint(
+        "https://generativelanguage.googleapis.com/v1/models/g:streamGenerateContent"
+    ).is_streaming(b"{}")
 
 
 def test_ollama_streams_unless_it_is_told_not_to() -> None:

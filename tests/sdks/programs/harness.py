@@ -102,6 +102,7 @@ def _run(instrument: Callable[[Any], None] | None) -> dict[str, Any]:
     captured = None
     with contextlib.ExitStack() as stack:
         if INSTRUMENTED:
+            import otel_llm
             from otel_llm import testing
 
             captured = stack.enter_context(testing.capture(content="full"))
@@ -137,9 +138,10 @@ def _run(instrument: Callable[[Any], None] | None) -> dict[str, Any]:
                 }
             )
         spans = [] if captured is None else [json.loads(span.to_json()) for span in captured.spans()]
+        dropped = otel_llm.status()["dropped"] if INSTRUMENTED else {}
         for span, readable in zip(spans, captured.spans() if captured else (), strict=True):
             span["scope"] = readable.instrumentation_scope.name if readable.instrumentation_scope else None
-    return {"scenarios": results, "spans": spans}
+    return {"scenarios": results, "spans": spans, "dropped": dropped}
 
 
 def _call(run: Callable[[], Any]) -> Any:

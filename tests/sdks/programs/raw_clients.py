@@ -106,8 +106,12 @@ def by_requests():
         return requests.post(URL, json=BODY, timeout=5).status_code
 
     @scenario(plans.reset(3), sent_error="connection", **CHAT)
-    def requests_reset():
-        return harness.raised(lambda: requests.post(URL, json=STREAM, timeout=5))
+    def requests_reset_in_a_stream():
+        def read():
+            with requests.post(URL, json=STREAM, stream=True, timeout=5) as answer:
+                list(answer.iter_lines())
+
+        return harness.raised(read)
 
     @scenario(**CHAT)
     def requests_in_a_thread():
