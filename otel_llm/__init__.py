@@ -3,13 +3,18 @@
     import otel_llm
     otel_llm.instrument()
 
-This module defines nothing: it is the public face.
+This module defines nothing: it is the public face. Names are imported when they are first used, so that the
+terminal and the store's readers do not pay for the SDK.
 """
 
-from otel_llm.content import ContentPolicy
-from otel_llm.runtime import Handle, force_flush, instrument, shutdown, status
-from otel_llm.settings import Settings, SettingsError
-from otel_llm.version import VERSION as __version__  # noqa: N811 (the name that Python gives it)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otel_llm.content import ContentPolicy
+    from otel_llm.runtime import Handle, force_flush, instrument, shutdown, status
+    from otel_llm.settings import Settings, SettingsError
+    from otel_llm.version import VERSION as __version__  # noqa: N811 (the name that Python gives it)
 
 __all__ = [
     "ContentPolicy",
@@ -22,3 +27,27 @@ __all__ = [
     "shutdown",
     "status",
 ]
+
+_HOME = {
+    "ContentPolicy": ("content", "ContentPolicy"),
+    "Handle": ("runtime", "Handle"),
+    "Settings": ("settings", "Settings"),
+    "SettingsError": ("settings", "SettingsError"),
+    "__version__": ("version", "VERSION"),
+    "force_flush": ("runtime", "force_flush"),
+    "instrument": ("runtime", "instrument"),
+    "shutdown": ("runtime", "shutdown"),
+    "status": ("runtime", "status"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

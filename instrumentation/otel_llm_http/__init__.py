@@ -14,7 +14,6 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 
 from otel_llm_http.clients import CLIENTS, Patches
 
-
 _OWN_TRACING: Final = {"ANTHROPIC_OPEN_TELEMETRY": "false"}
 """SDKs that trace themselves, by the variable that switches it off. Their one span a call hides attempts, retries
 and cost, and would stand for the call instead of ours; so it is off unless the program has set the variable."""

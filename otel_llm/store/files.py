@@ -124,23 +124,24 @@ def opened(file: FoundFile) -> Iterator[Opened | None]:
         UnreadableError: it is of a newer version, or none of ours.
         sqlite3.Error: it cannot be read.
     """
-    db, scratch = _connect(file)
+    db, version, scratch = _connect(file)
     try:
-        yield Opened(db, file.path.name) if _is_readable(db) else None
+        yield Opened(db, file.path.name) if _is_readable(db, version) else None
     finally:
         db.close()
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _connect(file: FoundFile) -> tuple[sqlite3.Connection, str | None]:
+def _connect(file: FoundFile) -> tuple[sqlite3.Connection, int, str | None]:
+    """Return a connection, the version of the tables, and a directory to remove afterwards."""
     if not file.has_log:
         try:
-            return _checked(_open(file.path, "immutable=1")), None
+            return *_open(file.path, "immutable=1"), None
         except sqlite3.DatabaseError:  # its writer may just have begun
-            return _checked(_open(file.path, "mode=ro")), None
+            return *_open(file.path, "mode=ro"), None
     try:
-        return _checked(_open(file.path, "mode=ro")), None
+        return *_open(file.path, "mode=ro"), None
     except sqlite3.OperationalError:
         if os.access(file.path.parent, os.W_OK):
             raise
@@ -150,30 +151,28 @@ def _connect(file: FoundFile) -> tuple[sqlite3.Connection, str | None]:
         copy = Path(scratch) / file.path.name
         shutil.copyfile(file.path, copy)
         shutil.copyfile(f"{file.path}-wal", f"{copy}-wal")
-        return _checked(_open(copy, "mode=rw")), scratch
+        return *_open(copy, "mode=rw"), scratch
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
 
 
-def _open(path: Path, how: str) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?{how}"
-    return sqlite3.connect(
-        uri, uri=True, timeout=schema.BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+def _open(path: Path, how: str) -> tuple[sqlite3.Connection, int]:
+    db = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?{how}",
+        uri=True,
+        timeout=schema.BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
     )
-
-
-def _checked(db: sqlite3.Connection) -> sqlite3.Connection:
     try:
-        db.execute("PRAGMA user_version").fetchone()
+        return db, db.execute("PRAGMA user_version").fetchone()[0]
     except BaseException:
         db.close()
         raise
-    return db
 
 
-def _is_readable(db: sqlite3.Connection) -> bool:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+def _is_readable(db: sqlite3.Connection, version: int) -> bool:
     if version in schema.READABLE:
         return True
     if version == 0 and db.execute("PRAGMA page_count").fetchone()[0] <= 1:
