@@ -28,17 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in ("capture", "null", "otlp", "startup", "imports", "burst")
     }
     run.main(["capture", "--out", str(raw["capture"]), "--workloads", "chat_small,stream_200,embed,not_llm"])
-    run.main(["overhead", "--out", str(raw["null"]), "--rounds", str(options.rounds)])
+    null = ["overhead", "--out", str(raw["null"]), "--rounds", str(options.rounds), "--seconds", "420"]
+    run.main(null)
     otlp = [
         "overhead",
         "--out",
         str(raw["otlp"]),
         "--rounds",
         str(max(4, options.rounds // 2)),
-        "--sink",
-        "otlp",
+        "--seconds",
+        "210",
     ]
-    run.main(otlp)
+    run.main([*otlp, "--sink", "otlp"])
     run.main(["startup", "--out", str(raw["startup"]), "--rounds", "2"])
     startup.main(["--out", str(raw["imports"])])
     burst.main(["--out", str(raw["burst"])])

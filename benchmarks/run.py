@@ -148,8 +148,17 @@ def _turns(names: Sequence[str], round_number: int) -> list[str]:
     return turns
 
 
-def overhead(names: Sequence[str], workloads: Sequence[str], sink: str, rounds: int) -> dict[str, Any]:
-    """Measure `names` at `workloads` in turns. A first, shorter round warms up and is not kept."""
+def overhead(
+    names: Sequence[str],
+    workloads: Sequence[str],
+    sink: str,
+    rounds: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """Measure `names` at `workloads` in turns.
+
+    A first, shorter round warms up and is not kept; no round begins after `seconds`.
+    """
     out: dict[str, Any] = {
         "kind": "overhead",
         "sink": sink,
@@ -168,6 +177,9 @@ def overhead(names: Sequence[str], workloads: Sequence[str], sink: str, rounds: 
             names = [name for name in names if "error" not in workers[name].ready]
             started = time.monotonic()
             for number in range(-1, rounds):
+                if time.monotonic() - started > seconds:
+                    out["rounds"] = number
+                    break
                 for workload in workloads:
                     for name in _turns(names, number):
                         slow = workload in workers[name].constants.get("SLOW", ())
@@ -236,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--sink", default="null", choices=["null", "otlp"])
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no round after this time")
     parser.add_argument("--only", help="contestants, comma separated; baselines are added")
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
     options = parser.parse_args(arguments)
@@ -247,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     workloads = options.workloads.split(",")
     match options.kind:
         case "overhead":
-            result = overhead(names, workloads, options.sink, options.rounds)
+            result = overhead(names, workloads, options.sink, options.rounds, options.seconds)
         case "capture":
             result = capture(names, workloads)
         case _:

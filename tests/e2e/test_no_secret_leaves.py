@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import secrets
 import string
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from otel_llm.loopback import LoopbackServer, plans
 from otel_llm.store import StoreReader
+from tests.e2e.otlp import collector
 
 PROGRAM = Path(__file__).parent / "programs" / "secretive.py"
 
@@ -29,35 +23,7 @@ def made_up(prefix: str, length: int = 40) -> str:
     return prefix + "".join(secrets.choice(alphabet) for _ in range(length))
 
 
-@pytest.fixture
-def collector() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
-    """Takes OTLP over HTTP, whatever it is, and keeps it."""
-    got: list[tuple[str, dict[str, str], bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                body = gzip.decompress(body)
-            got.append((self.path, dict(self.headers), body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", got
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_no_key_is_in_a_span_a_file_or_a_request_to_somebody_else(
-    tmp_path: Path, collector: tuple[str, list[tuple[str, dict[str, str], bytes]]]
-) -> None:
-    url, received = collector
+def test_no_key_is_in_a_span_a_file_or_a_request_to_somebody_else(tmp_path: Path) -> None:
     keys = [
         made_up("sk-proj-"),
         made_up("sk-ant-api03-"),
@@ -68,7 +34,7 @@ def test_no_key_is_in_a_span_a_file_or_a_request_to_somebody_else(
     ]
     otlp_key = made_up("", 24)
     echo = json.dumps({"error": {"message": f"Incorrect API key provided: {keys[0]}", "type": "x"}}).encode()
-    with LoopbackServer() as server:
+    with LoopbackServer() as server, collector() as taken:
         server.script(
             plans.answer(f"your key is {keys[4]}"),
             plans.Plan(status=401, body=echo),
@@ -80,7 +46,7 @@ def test_no_key_is_in_a_span_a_file_or_a_request_to_somebody_else(
             env={
                 **os.environ,
                 "SECRETS": " ".join(keys),
-                "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": taken.url,
                 "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer {otlp_key}",
             },
             capture_output=True,
@@ -88,7 +54,7 @@ def test_no_key_is_in_a_span_a_file_or_a_request_to_somebody_else(
             timeout=120,
             check=False,
         )
-        requests = server.requests
+        requests, received = server.requests, taken.requests
     assert (done.returncode, done.stderr) == (0, "")
     assert len(requests) == 7
     # The key of the collector goes to the collector and to nobody else.
