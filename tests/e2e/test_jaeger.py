@@ -283,7 +283,7 @@ print(json.dumps({"trace_id": f"{many.get_span_context().trace_id:032x}"}))
 def test_ten_megabytes_of_conversation_arrive_over_grpc(
     jaeger: Jaeger, server: LoopbackServer, run_program: RunProgram
 ) -> None:
-    """Receivers refuse a gRPC message that is too large, and all of its spans with it: batches must be bounded."""
+    """A receiver refuses a message of more than 4 MiB, and with it all of its spans: batches must be bounded."""
     server.clear()
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.otlp["grpc"], "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     printed = run_program(LONG_CONVERSATIONS, server.url, env=env)

@@ -45,7 +45,9 @@ def test_every_call_of_an_unedited_program_is_stored(tmp_path: Path, command: li
     assert ("gen_ai.input.messages" in span.attributes) == ("full" in command)
 
 
-def test_a_bad_setting_is_one_clear_line_and_with_opentelemetry_instrument_the_program_runs(tmp_path: Path) -> None:
+def test_a_bad_setting_is_one_clear_line_and_with_opentelemetry_instrument_the_program_runs(
+    tmp_path: Path,
+) -> None:
     env = {**os.environ, "OTEL_LLM_CONTENT": "everything"}
     with LoopbackServer() as server:
         done = subprocess.run(

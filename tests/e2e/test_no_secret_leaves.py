@@ -38,7 +38,9 @@ def test_no_key_is_in_a_span_a_file_or_a_request_to_somebody_else(tmp_path: Path
         server.script(
             plans.answer(f"your key is {keys[4]}"),
             plans.Plan(status=401, body=echo),
-            plans.Plan(status=400, body=f"<html>bad api_key={keys[0]}</html>".encode(), content_type="text/html"),
+            plans.Plan(
+                status=400, body=f"<html>bad api_key={keys[0]}</html>".encode(), content_type="text/html"
+            ),
         )
         done = subprocess.run(
             [sys.executable, str(PROGRAM), server.url],

@@ -28,7 +28,12 @@ for _ in range(2):  # the server answers with errors that repeat the key
 httpx2.post(
     f"{URL}/v1/messages",
     headers={"x-api-key": anthropic_key},
-    json={"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": messages, "metadata": {"api_key": body_key}},
+    json={
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 9,
+        "messages": messages,
+        "metadata": {"api_key": body_key},
+    },
 )
 gemini = f"{URL}/v1beta/models/gemini-2.5-flash:generateContent?key={google_key}"
 contents = {"contents": [{"parts": [{"text": f"Authorization: Bearer {prompt_key}"}]}]}
