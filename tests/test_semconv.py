@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import importlib.util
 import itertools
 import re
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).parent.parent
-SOURCES = [
-    ROOT / "otel_llm",
-    *(
-        path
-        for folder in ("instrumentation", "exporters")
-        for path in sorted((ROOT / folder).glob("otel_llm_*"))
-    ),
-]
+PACKAGES = ("otel_llm", "otel_llm_http")
+SOURCES = [Path(str(importlib.import_module(name).__file__)).parent for name in PACKAGES]
 NAME = re.compile(r"(gen_ai|otel_llm|game|rl|server|error|exception|http|openai)(\.[a-z0-9_]+)+\.?")
+
+
+def test_every_package_of_the_distribution_is_looked_at() -> None:
+    files = importlib.metadata.files("otel-llm") or []
+    installed = {
+        file.parts[0] for file in files if file.parts[0].startswith("otel_llm") and len(file.parts) > 1
+    }
+    assert {name for name in installed if "." not in name and "-" not in name} <= set(PACKAGES)
 
 
 def modules() -> list[ModuleType]:
@@ -92,5 +94,5 @@ def test_no_module_but_semconv_spells_a_name() -> None:
                     and re.fullmatch(r"(gen_ai|game|rl)(\.[a-z0-9_]+)+\.?|otel_llm\.[a-z0-9_.]+", node.value)
                     and not _is_module(node.value)
                 ):
-                    offenders.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.value}")
+                    offenders.append(f"{path.relative_to(source.parent)}:{node.lineno} {node.value}")
     assert offenders == []

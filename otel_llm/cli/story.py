@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
+from otel_llm import semconv as sc
 from otel_llm.loopback import LoopbackServer, Reply, ToolCall, plans
 
 REQUIRED: Final = ("openai", "anthropic", "google.genai")
@@ -37,8 +38,8 @@ def tell(server: LoopbackServer) -> None:
     for name in REQUIRED:
         importlib.import_module(name)  # before the clock runs: importing them takes longer than the story
     _plan(server)
-    tracer = trace.get_tracer("otel_llm.demo")
-    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner"}
+    tracer = trace.get_tracer(__name__)
+    attributes = {sc.OPERATION_NAME: sc.INVOKE_AGENT, sc.AGENT_NAME: "planner"}
     with tracer.start_as_current_span("invoke_agent planner", attributes=attributes):
         _ask_openai(server.url, tracer)
         _ask_anthropic(server.url)
@@ -87,7 +88,7 @@ def _ask_openai(url: str, tracer: trace.Tracer) -> None:
     messages.append(message.model_dump(exclude_none=True))
     for call in message.tool_calls or []:
         name = getattr(call, "function").name  # noqa: B009 (other kinds of calls have none)
-        attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name}
+        attributes = {sc.OPERATION_NAME: sc.EXECUTE_TOOL, sc.TOOL_NAME: name}
         with tracer.start_as_current_span(f"execute_tool {name}", attributes=attributes):
             forecast = f"{CITY}: dry until noon, then rain, 9 degrees"
         messages.append({"role": "tool", "tool_call_id": call.id, "content": forecast})

@@ -169,14 +169,26 @@ def delivered_keys(file: Opened, sink: str) -> Iterator[int]:
         yield from struct.unpack(f">{len(keys) // 8}Q", keys)
 
 
-def undelivered_spans(
-    file: Opened, has: tuple[set[int], ...], where: str, values: list[Any]
-) -> Iterator[StoredSpan]:
-    """Iterate over the sampled spans of a file that are in none of the sets `has`."""
+def span_keys(file: Opened, where: str, values: list[Any]) -> Iterator[int]:
+    """Iterate over the keys of the sampled spans of a file (see `intake.packed_keys`)."""
+    sql = f"SELECT trace_id, span_id FROM spans WHERE flags & 1 AND {where} ORDER BY id"  # noqa: S608
+    for trace_id, span_id in file.db.execute(sql, values):
+        yield _key(trace_id, span_id)
+
+
+def spans_of(file: Opened, keys: set[int], where: str, values: list[Any]) -> Iterator[StoredSpan]:
+    """Iterate over the sampled spans of a file that have one of `keys`, and take their keys out of it."""
+    if not keys:
+        return
     for row in file.db.execute(f"{ENDED} WHERE flags & 1 AND {where} ORDER BY id", values):
-        key = int.from_bytes(row[0][-8:], "big") ^ int.from_bytes(row[1], "big")
-        if not any(key in some for some in has):
+        key = _key(row[0], row[1])
+        if key in keys:
+            keys.discard(key)  # a span that a forked child ended too is sent once
             yield stored_span(file, row)
+
+
+def _key(trace_id: bytes, span_id: bytes) -> int:
+    return int.from_bytes(trace_id[-8:], "big") ^ int.from_bytes(span_id, "big")
 
 
 def _ids_of(file: Opened, name: str) -> list[int]:

@@ -173,10 +173,16 @@ def _open(path: Path, how: str) -> tuple[sqlite3.Connection, int]:
 
 
 def _is_readable(db: sqlite3.Connection, version: int) -> bool:
+    if version == 0:
+        # Perhaps its writer has only just made it, and fills it right now: look at one moment.
+        db.execute("BEGIN")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute("ROLLBACK")
+        if version == 0 and pages <= 1:
+            return False
     if version in schema.READABLE:
         return True
-    if version == 0 and db.execute("PRAGMA page_count").fetchone()[0] <= 1:
-        return False  # its writer has only just made it
     if version > schema.VERSION:
         raise UnreadableError(
             f"it was written by a newer otel_llm (store version {version}, this one reads up to {schema.VERSION})"

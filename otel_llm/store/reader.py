@@ -247,20 +247,20 @@ class StoreReader:
             until_ns: started before.
         """
         writers: dict[str, list[FoundFile]] = {}
-        for file in self._files():
+        found = self._files()
+        for file in found:
             writers.setdefault(file.parts.writer, []).append(file)
         where, values = Filter(since_ns, until_ns).where()
-        # What `otel-llm replay` sent is noted in a file of its own process, which holds no spans.
-        replayed = set(
-            self._each(lambda file: () if _last_row(file)[0][1] else decoding.delivered_keys(file, sink))
-        )
+        # Nearly all notes are by the writer of the spans: with one writer's notes at a time in memory, few spans
+        # are left to look for among the notes of others (a replay's, say).
+        missing: set[int] = set()
         for group in writers.values():
-            # A span and the note that it was delivered may be in different files of one writer.
             has = set(self._each(lambda file: decoding.delivered_keys(file, sink), group))
-            yield from self._each(
-                lambda file, has=has: decoding.undelivered_spans(file, (has, replayed), where, values),  # type: ignore[misc]
-                group,
-            )
+            keys = self._each(lambda file: decoding.span_keys(file, where, values), group)
+            missing.update(key for key in keys if key not in has)
+        if missing:
+            missing.difference_update(self._each(lambda file: decoding.delivered_keys(file, sink), found))
+        yield from self._each(lambda file: decoding.spans_of(file, missing, where, values), found)
 
     def files(self) -> list[FileInfo]:
         """Return what files there are, those that cannot be read left out."""

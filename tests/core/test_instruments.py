@@ -64,7 +64,9 @@ def test_a_call_is_measured_by_todays_conventions(reader: InMemoryMetricReader) 
             list(response.iter_bytes())
         captured.spans()
         found = points(reader)
-    durations = {point.attributes.get("error.type"): point for point in found["gen_ai.client.inference.duration"]}
+    durations = {
+        point.attributes.get("error.type"): point for point in found["gen_ai.client.inference.duration"]
+    }
     assert dict(durations[None].attributes) == LABELS
     assert durations[None].count == 2
     assert durations["rate_limit"].count == 1
@@ -86,12 +88,16 @@ def test_the_older_names_are_there_when_asked_for(reader: InMemoryMetricReader) 
         client().post(URL, json=request())
         captured.spans()
         found = points(reader)
-    assert {point.attributes["gen_ai.token.type"]: point.sum for point in found["gen_ai.client.token.usage"]} == {
+    assert {
+        point.attributes["gen_ai.token.type"]: point.sum for point in found["gen_ai.client.token.usage"]
+    } == {
         "input": 9,
         "output": 3,
     }
     assert "gen_ai.client.operation.duration" in found
-    assert not [name for name in found if name.startswith("gen_ai.client.inference.") and ".usage." not in name]
+    assert not [
+        name for name in found if name.startswith("gen_ai.client.inference.") and ".usage." not in name
+    ]
 
 
 def test_calls_that_were_not_sampled_are_measured_all_the_same(

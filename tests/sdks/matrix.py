@@ -158,7 +158,10 @@ def _run(folder: Path, row: Row, place: Path, *, instrument: bool) -> dict[str, 
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     told: dict[str, Any] = json.loads(result.read_text())
-    assert not told["dropped"], (told["dropped"], ran.stderr[-4000:])  # nothing was lost, nothing failed inside
+    assert not told["dropped"], (
+        told["dropped"],
+        ran.stderr[-4000:],
+    )  # nothing was lost, nothing failed inside
     return told
 
 

@@ -356,3 +356,22 @@ def test_a_writer_in_another_directory_with_odd_characters(tmp_path):
     reader = StoreReader(where)
     assert len(list(reader.spans())) == 1
     assert reader.problems == []
+
+
+def test_a_file_that_is_just_being_made_is_no_problem(directory, make_writer, reader):
+    writers = [make_writer(commit_interval_s=0.0) for _ in range(30)]
+    made = threading.Event()
+
+    def make():
+        for i, writer in enumerate(writers):
+            writer.ended(span(1 << 100, i + 1))
+            writer.flush(5)
+        made.set()
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    while not made.is_set():
+        list(reader.spans())
+    maker.join()
+    assert len(list(reader.spans())) == 30
+    assert reader.problems == []

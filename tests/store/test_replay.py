@@ -80,6 +80,21 @@ def test_a_delivery_noted_in_a_later_file_counts_for_an_earlier_one(directory, m
     assert list(reader.undelivered("otlp")) == []
 
 
+def test_a_delivery_noted_by_another_process_counts(writer, make_writer, reader, provider, tracer):
+    live = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(live))
+    for i in range(10):
+        with tracer.start_as_current_span(str(i)):
+            pass
+    spans = live.get_finished_spans()
+    writer.delivered("otlp", [key(s) for s in spans[:3]])
+    writer.flush(5)
+    replay = make_writer()
+    replay.delivered("otlp", [key(s) for s in spans[3:8]])
+    assert replay.close(5)
+    assert [s.name for s in reader.undelivered("otlp")] == ["8", "9"]
+
+
 def test_open_and_unsampled_spans_are_not_replayed(writer, reader, tracer):
     from otel_llm.store.processor import StoreSpanProcessor
 

@@ -47,9 +47,9 @@ except requests.RequestException:
 
 
 async def main() -> None:
-    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {openai_key}"}) as session:
-        async with session.post(gemini, json=contents) as response:
-            await response.read()
+    headers = {"authorization": f"Bearer {openai_key}"}
+    async with aiohttp.ClientSession(headers=headers) as session, session.post(gemini, json=contents) as response:
+        await response.read()
 
 
 asyncio.run(main())

@@ -9,7 +9,12 @@ from otel_llm.loopback import plans
 
 MODEL = "claude-sonnet-4-5"
 CHAT = {"operation": "chat", "provider": "anthropic", "model": MODEL}
-ASK = {"model": MODEL, "max_tokens": 500, "messages": [{"role": "user", "content": PROMPT}], "system": "Be brief."}
+ASK = {
+    "model": MODEL,
+    "max_tokens": 500,
+    "messages": [{"role": "user", "content": PROMPT}],
+    "system": "Be brief.",
+}
 TOOLS = [{"name": TOOL["name"], "description": TOOL["description"], "input_schema": TOOL["parameters"]}]
 
 

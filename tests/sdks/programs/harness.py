@@ -31,7 +31,11 @@ PROMPT = "Where should the fleet in Brest go?"
 TOOL = {
     "name": "look_up",
     "description": "Looks a province up.",
-    "parameters": {"type": "object", "properties": {"province": {"type": "string"}}, "required": ["province"]},
+    "parameters": {
+        "type": "object",
+        "properties": {"province": {"type": "string"}},
+        "required": ["province"],
+    },
 }
 
 _scenarios: list[Scenario] = []

@@ -61,7 +61,9 @@ def generate():
 
 @scenario(**GENERATE)
 async def generate_stream_async():
-    return [dump(part) async for part in await aclient().generate(model="llama3.2", prompt=PROMPT, stream=True)]
+    return [
+        dump(part) async for part in await aclient().generate(model="llama3.2", prompt=PROMPT, stream=True)
+    ]
 
 
 @scenario(operation="embeddings", provider="ollama", model="nomic-embed-text")

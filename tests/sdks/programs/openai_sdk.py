@@ -120,12 +120,16 @@ def several_choices():
 
 @scenario(operation="chat", provider="openai", model="o4-mini")
 def reasoning():
-    return client().chat.completions.create(model="o4-mini", messages=MESSAGES, reasoning_effort="low").to_dict()
+    return (
+        client().chat.completions.create(model="o4-mini", messages=MESSAGES, reasoning_effort="low").to_dict()
+    )
 
 
 @scenario(calls=2, **CHAT)
 def cached():
-    return [client().chat.completions.create(**ASK, prompt_cache_key="k").to_dict()["usage"] for _ in range(2)]
+    return [
+        client().chat.completions.create(**ASK, prompt_cache_key="k").to_dict()["usage"] for _ in range(2)
+    ]
 
 
 @scenario(**CHAT)

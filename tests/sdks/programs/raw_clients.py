@@ -157,9 +157,9 @@ def by_aiohttp():
 
     @scenario(calls=0)
     async def aiohttp_other_paths_are_no_call():
-        async with aiohttp.ClientSession(trust_env=True) as session:
-            async with session.get("http://api.openai.com/v1/models") as answer:
-                return await answer.json()
+        models = "http://api.openai.com/v1/models"
+        async with aiohttp.ClientSession(trust_env=True) as session, session.get(models) as answer:
+            return await answer.json()
 
 
 for there, register in {
