@@ -236,12 +236,11 @@ class StoreWriter:
             self._start()
         thread = self._thread
         if thread is None or not thread.is_alive() or thread is threading.current_thread():
-            if not self._io.acquire(timeout=max(0.0, timeout_s)):
-                return False
-            try:
-                self._cycle(urgent=True)
-            finally:
-                self._io.release()
+            if self._io.acquire(timeout=max(0.0, timeout_s)):
+                try:
+                    self._cycle(urgent=True)
+                finally:
+                    self._io.release()
             return ticket.ok
         self._tokens.put(True)
         ticket.done.wait(max(0.0, timeout_s))
@@ -289,9 +288,8 @@ class StoreWriter:
         """
         if self._pid == os.getpid():
             return
-        connection = None if self._committer is None else self._committer.abandon()
-        if connection is not None:
-            forks.keep_forever(connection)
+        if self._committer is not None:
+            forks.keep_forever(self._committer.abandon())
         closed = self._closed
         self._reset()
         self._closed = closed
@@ -330,12 +328,10 @@ class StoreWriter:
         committer = self._committer
         if committer is not None and committer.trouble.message is not None:
             return committer.trouble.retry_at if self._intake else None
-        due = None if committer is None else committer.checkpoint_at
-        since = self._intake.oldest_start()
-        if since is not None:
-            opened = since + self._open_after_s
-            due = opened if due is None else min(due, opened)
-        return due
+        due = [] if committer is None or committer.checkpoint_at is None else [committer.checkpoint_at]
+        if (since := self._intake.oldest_start()) is not None:
+            due.append(since + self._open_after_s)
+        return min(due, default=None)
 
     def _cycle(self, urgent: bool) -> None:
         """Commit what waits, in batches, then answer those who wait for it."""
