@@ -176,13 +176,12 @@ class CallRecord:
 
     def chunk(self, data: bytes) -> None:
         """Note a piece of the response's body, uncompressed, and when it came. Hot path of streams."""
-        now = perf_counter()
-        if self._first is None:
-            self._first = now
+        before, self._last = self._last, perf_counter()
+        if self._chunks:
+            if self._last - before > self._gap_max:  # noqa: PLR1730 (`max` is a call)
+                self._gap_max = self._last - before
         else:
-            gap = now - self._last
-            self._gap_max = max(self._gap_max, gap)
-        self._last = now
+            self._first = self._last
         self._chunks += 1
         self._pending.append(data)
         self._pending_bytes += len(data)
@@ -275,7 +274,7 @@ class CallRecord:
         finally:
             # Whatever happened above, the span ends: the program's trace must not have a hole.
             self.span.end(self.end_ns)
-        if call is not None and recorder.instruments is not None:
+        if call is not None and recorder.instruments is not None and recorder.instruments.wanted:
             recorder.instruments.record_call(self, call, None if cost is None else cost.total)
 
     def _parsed(self) -> LLMCall:

@@ -156,7 +156,7 @@ def content_attributes(
     return out
 
 
-_TOOL_CALLS: Final = frozenset({"tool_call", "server_tool_call"})
+_TOOL_CALLS: Final = frozenset({"tool_call"})  # what the program is to run; server-side tools are not
 _OTHER_CONTENT: Final = ("arguments", "response", "result")
 
 

@@ -67,7 +67,10 @@ def _serves_many(thread: threading.Thread) -> bool:
     What an executor runs carries the context of whoever submitted it instead.
     """
     target = getattr(thread, "_target", None)
-    return thread.name.startswith(_SERVING) or getattr(target, "__module__", None) == ThreadPoolExecutor.__module__
+    return (
+        thread.name.startswith(_SERVING)
+        or getattr(target, "__module__", None) == ThreadPoolExecutor.__module__
+    )
 
 
 def _carry(thread: threading.Thread, current: context_api.Context) -> None:

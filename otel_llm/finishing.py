@@ -10,6 +10,7 @@ Everything on the caller's side is safe inside a finalizer that runs during a ga
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -28,6 +29,15 @@ _SHED_BYTES: Final = 4096
 _SLICE_S: Final = 0.001
 """After so many seconds of work the worker lets other threads have the interpreter, so that none waits a whole
 switch interval (5 ms) behind it."""
+
+
+def _sleep_nothing() -> None:
+    time.sleep(0)
+
+
+# `time.sleep(0)` arms a timer: 33 µs of CPU on Linux, where `sched_yield` takes 0.5 and lets go of the interpreter
+# just so.
+_let_others_run: Final[Callable[[], None]] = getattr(os, "sched_yield", _sleep_nothing)
 
 
 class Item(Protocol):
@@ -169,7 +179,7 @@ class Finisher:
                 if now > deadline:
                     return not queue
                 if polite and now > pause_at:
-                    time.sleep(0)
+                    _let_others_run()
                     pause_at = time.monotonic() + _SLICE_S
             if not queue:
                 self._bytes = 0

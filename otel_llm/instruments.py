@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics as metrics_api
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, MeterProvider, Observation
+from opentelemetry.metrics import _internal as metrics_internal
 
 from otel_llm import drops
 from otel_llm import semconv as sc
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from otel_llm.calls import CallRecord
 
 Labels = tuple[tuple[str, str | int], ...]
+
+_NOBODY: Final = (metrics_internal._ProxyMeterProvider, metrics_api.NoOpMeterProvider)
+"""MeterProviders that drop what they are given."""
 
 _MAX_LABELS: Final = 2000
 """Distinct label sets kept at most; what comes on top goes without its model names."""
@@ -110,6 +114,11 @@ class Instruments:
         )
         self._sums.clear()
         self._provider = provider
+
+    @property
+    def wanted(self) -> bool:
+        """Whether recording would reach anybody: a no-op still costs a microsecond a record."""
+        return not isinstance(self._provider_in_use(), _NOBODY)
 
     def _observe_queue(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(self._queue_bytes())]

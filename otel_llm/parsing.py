@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from otel_llm.llm import Limits, LLMCall
 
@@ -47,9 +47,23 @@ def headers_of(headers: Any) -> dict[str, str]:
     """Return headers as text with lower-case names, from a mapping or from pairs of bytes or text."""
     if headers is None:
         return {}
-    pairs = headers.items() if hasattr(headers, "items") else headers
-    return {_text(name).lower(): _text(value) for name, value in pairs}
+    raw = getattr(headers, "raw", None)  # httpx: its own `items()` joins and decodes, slowly
+    pairs = raw if raw is not None else headers.items() if hasattr(headers, "items") else headers
+    return {
+        _name(name): value.decode("latin-1") if type(value) is bytes else str(value) for name, value in pairs
+    }
 
 
-def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+def _name(name: Any) -> str:
+    known = _names.get(name)
+    if known is None:
+        known = (name.decode("latin-1") if isinstance(name, bytes) else str(name)).lower()
+        if len(_names) >= _MAX_NAMES:
+            _names.clear()
+        _names[name] = known
+    return known
+
+
+_MAX_NAMES: Final = 4096
+_names: dict[Any, str] = {}
+"""The same twenty names come with every response."""

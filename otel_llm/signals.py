@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from opentelemetry import metrics as metrics_api
 from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.sdk.resources import Resource
 
@@ -137,12 +136,6 @@ def own_logs(resource: Callable[[], Resource], store: Any) -> OwnProvider:
             provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     place.put(provider)
     return place
-
-
-def metrics_wanted() -> bool:
-    """Whether recording a metric would reach anybody."""
-    provider = metrics_api.get_meter_provider()
-    return not isinstance(provider, metrics_internal._ProxyMeterProvider | metrics_api.NoOpMeterProvider)
 
 
 def _quietly(where: str, do: Callable[..., Any], *arguments: Any) -> bool:

@@ -6,13 +6,13 @@ program see exactly what it would have seen. Nothing here raises into a hook: `b
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 
-from otel_llm import calls, drops
+from otel_llm import drops
 from otel_llm import semconv as sc
 from otel_llm.calls import CallRecord, Recorder
 from otel_llm.context import carrier
@@ -20,7 +20,7 @@ from otel_llm.errors import error_of
 from otel_llm.llm import RETRYABLE
 from otel_llm.providers import suppressed
 from otel_llm_http import retries
-from otel_llm_http.dialects import recognise
+from otel_llm_http.dialects import Endpoint
 
 _COVERED_OPERATIONS: Final = sc.INFERENCE_OPERATIONS | {sc.EMBEDDINGS, sc.FETCH_RESPONSE}
 
@@ -118,45 +118,41 @@ class Exchange:
 
 def begin(
     recorder: Recorder,
-    method: str,
+    endpoint: Endpoint,
     host: str,
     port: int | None,
     path: str,
-    body: Callable[[], bytes | None],
+    body: bytes | None,
     headers: RequestHeaders,
 ) -> Exchange | None:
     """Start a call if this request is one; None for every other request. Hot path; never raises.
 
     Args:
         recorder: `otel_llm.calls.active`.
-        method: the HTTP method, upper case.
+        endpoint: what `recognise` makes of method, host and path.
         host: the server's host name.
         port: its port, None for the scheme's own.
         path: the URL's path, without the query.
-        body: returns the request's bytes if they are at hand, else None; must not consume a stream.
-        headers: the request's headers; case-insensitive.
+        body: the request's bytes if they are at hand, else None; a stream must not be consumed for them.
+        headers: the request's headers.
     """
     try:
-        endpoint = recognise(method, host, path)
-        if endpoint is None:
-            return None
-        content = body()
-        if not endpoint.confirm(content) or _covered():
+        if not endpoint.confirm(body) or _covered():
             return None
         target = host + path
-        count, before = retries.attempt(target, content, headers)
+        count, before = retries.attempt(target, body, headers)
         record = recorder.begin(
             endpoint,
-            endpoint.model or endpoint.request_model(content),
+            endpoint.model or endpoint.request_model(body),
             host,
             port,
-            content,
+            body,
             resend_count=count,
             retry_of=before,
         )
         if record is None:
             return None
-        exchange = Exchange(record, target, content, count)
+        exchange = Exchange(record, target, body, count)
     except Exception:
         drops.internal_error("starting a call")
         return None
@@ -181,8 +177,3 @@ def _covered() -> bool:
     ):
         return True
     return suppressed()
-
-
-def recorder() -> Recorder | None:
-    """Return the active recorder. Hot path."""
-    return calls.active

@@ -57,7 +57,9 @@ class Filters:
         for text in attributes:
             key, equals, value = text.partition("=")
             if not equals or not key:
-                raise CliError(f"--attribute is {text!r}; it accepts KEY=VALUE, such as gen_ai.agent.name=planner")
+                raise CliError(
+                    f"--attribute is {text!r}; it accepts KEY=VALUE, such as gen_ai.agent.name=planner"
+                )
             pairs[key.strip()] = value
         return cls(
             model=model,

@@ -34,9 +34,10 @@ _UNOPENED_BYTES: Final = 16 << 20
 class _Ticket:
     """One wait for everything that was handed over before it."""
 
-    __slots__ = ("done", "ok")
+    __slots__ = ("closing", "done", "ok")
 
-    def __init__(self) -> None:
+    def __init__(self, closing: bool) -> None:
+        self.closing = closing
         self.done = threading.Event()
         self.ok = False
 
@@ -79,7 +80,8 @@ class StoreWriter:
         self._pid = os.getpid()
         self._intake = intake.Intake(self._max_bytes)
         self._awake = False
-        self._closed = False
+        self._closed = False  # nothing more is taken
+        self._finished = False  # nothing more is written
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._tickets: deque[_Ticket] = deque()
         # Re-entrant, because a signal handler may flush on a thread that is just writing.
@@ -208,7 +210,7 @@ class StoreWriter:
             self.after_fork_in_child()
         if self._closed or (self._thread is None and not self._intake):
             return True
-        return self._ask(timeout_s)
+        return self._ask(timeout_s, closing=False)
 
     def close(self, timeout_s: float) -> bool:
         """Commit everything that was handed over, then close the file; what comes later is dropped and counted.
@@ -224,13 +226,13 @@ class StoreWriter:
         self._closed = True
         if self._thread is None and not self._intake:
             return True
-        done = self._ask(timeout_s)
+        done = self._ask(timeout_s, closing=True)
         if self._committer is not None:
             self._committer.sweeper.join(min(1.0, max(0.0, deadline - time.monotonic())))
         return done
 
-    def _ask(self, timeout_s: float) -> bool:
-        ticket = _Ticket()
+    def _ask(self, timeout_s: float, *, closing: bool) -> bool:
+        ticket = _Ticket(closing)
         self._tickets.append(ticket)
         if self._thread is None:
             self._start()
@@ -305,7 +307,7 @@ class StoreWriter:
                     self._cycle(urgent)
                 except Exception:
                     drops.internal_error("store")
-                if self._closed and not self._tickets:
+                if self._finished:
                     return
 
     def _pause(self, tokens: SimpleQueue[bool]) -> bool:
@@ -347,7 +349,8 @@ class StoreWriter:
                 self._intake.limit = min(self._max_bytes, _UNOPENED_BYTES) if hopeless else self._max_bytes
             if ok:
                 committer.checkpoint_if_due(time.monotonic())
-            if self._closed:
+            if any(ticket.closing for ticket in tickets):
+                self._finished = True
                 committer.close()
                 for what, n in self._intake.clear():
                     self._drop(what, committer.trouble.reason or "store_closed", n)

@@ -29,7 +29,7 @@ def test_replay_sends_what_a_backend_that_was_away_has_missed_and_nothing_twice(
         **os.environ,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
-        "OTEL_LLM_MAX_QUEUE_BYTES": str(300_000),  # room for about 90 of the 300 calls
+        "OTEL_BSP_MAX_QUEUE_SIZE": "90",  # of 300 calls
         "OTEL_LLM_SHUTDOWN_TIMEOUT": "2",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",

@@ -425,7 +425,7 @@ def test_a_hook_that_breaks_breaks_nothing(hx: Any, monkeypatch: pytest.MonkeyPa
     module = importlib.import_module("otel_llm_http.clients._httpx")
     for owner, name in (
         (module, "begin"),
-        (capture, "recognise"),
+        (module, "recognise"),
         (capture.Exchange, "enter"),
         (capture.Exchange, "responded"),
         (calls.Recorder, "begin"),

@@ -309,3 +309,15 @@ def test_content_of_any_size_comes_back(writer, reader, tracer, size):
     writer.flush(10)
     (span,) = reader.spans()
     assert span.attributes["gen_ai.input.messages"] == text
+
+
+def test_closing_while_the_writer_is_at_work_loses_nothing(tmp_path):
+    for i in range(40):
+        writer = StoreWriter(tmp_path / str(i), commit_interval_s=0.0)
+        tracer = provider_of(writer).get_tracer("t")
+        for _ in range(20 + i * 5):
+            with tracer.start_as_current_span("s"):
+                pass
+        assert writer.close(5)
+        assert writer.stats["dropped"] == {}
+        assert len(list(StoreReader(tmp_path / str(i)).spans())) == 20 + i * 5

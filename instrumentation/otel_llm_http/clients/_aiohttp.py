@@ -16,6 +16,7 @@ from otel_llm.calls import CallRecord
 from otel_llm_http.capture import Exchange, MappingHeaders, begin
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import ended, noted
+from otel_llm_http.dialects import recognise
 
 _RECORD: Final = "_otel_llm_record"
 
@@ -48,16 +49,13 @@ def _begin(aiohttp: Any, session: Any, method: str, target: Any, kwargs: dict[st
     if recorder is None:
         return None
     url = session._build_url(target)
+    host = url.host or ""
+    endpoint = recognise(method.upper(), host, url.path)
+    if endpoint is None:
+        return None
     headers = session._prepare_headers(kwargs.get("headers"))
-    exchange = begin(
-        recorder,
-        method.upper(),
-        url.host or "",
-        url.explicit_port if hasattr(url, "explicit_port") else url.port,
-        url.path,
-        lambda: _body(aiohttp, session, kwargs),
-        MappingHeaders(headers),
-    )
+    body = _body(aiohttp, session, kwargs)
+    exchange = begin(recorder, endpoint, host, url.explicit_port, url.path, body, MappingHeaders(headers))
     if exchange is not None:
         kwargs["headers"] = headers  # a copy of the program's: what is added here it never sees
     return exchange

@@ -15,6 +15,7 @@ from otel_llm import calls, drops
 from otel_llm_http.capture import Exchange, begin
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import atee, ended, tee
+from otel_llm_http.dialects import recognise
 
 _RECORD: Final = "otel_llm"
 
@@ -77,16 +78,13 @@ def _begin(request: Any) -> Exchange | None:
     if recorder is None:
         return None
     url = request.url
-    return begin(
-        recorder,
-        request.method,
-        url.host,
-        url.port,
-        url.path,
-        # Never `request.content`: it raises on a streamed upload. What is not loaded is not looked at.
-        lambda: request.__dict__.get("_content"),
-        _Headers(request.headers),
-    )
+    host, path = url.host, url.path
+    endpoint = recognise(request.method, host, path)
+    if endpoint is None:
+        return None
+    # Never `request.content`: it raises on a streamed upload. What is not loaded is not looked at.
+    body = request.__dict__.get("_content")
+    return begin(recorder, endpoint, host, url.port, path, body, _Headers(request.headers))
 
 
 def _answered(exchange: Exchange, response: Any, stream: bool) -> None:

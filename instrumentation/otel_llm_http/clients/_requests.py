@@ -11,6 +11,7 @@ from otel_llm import calls, drops
 from otel_llm_http.capture import Exchange, MappingHeaders, begin
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import ended, tee
+from otel_llm_http.dialects import recognise
 
 _RECORD: Final = "_otel_llm_record"  # not in `Response.__attrs__`, so a pickled response goes without it
 
@@ -34,14 +35,12 @@ def _begin(request: Any) -> Exchange | None:
     if recorder is None:
         return None
     url = urlsplit(request.url)
+    host = url.hostname or ""
+    endpoint = recognise(request.method, host, url.path)
+    if endpoint is None:
+        return None
     return begin(
-        recorder,
-        request.method,
-        url.hostname or "",
-        url.port,
-        url.path,
-        lambda: _body(request),
-        MappingHeaders(request.headers),
+        recorder, endpoint, host, url.port, url.path, _body(request), MappingHeaders(request.headers)
     )
 
 

@@ -48,7 +48,10 @@ except requests.RequestException:
 
 async def main() -> None:
     headers = {"authorization": f"Bearer {openai_key}"}
-    async with aiohttp.ClientSession(headers=headers) as session, session.post(gemini, json=contents) as response:
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(gemini, json=contents) as response,
+    ):
         await response.read()
 
 
