@@ -40,6 +40,7 @@ PREFIX: Final = "otel_llm"
 _COMMIT_INTERVAL_S: Final = (
     0.025  # the finisher has gathered a batch already; both together stay below 200 ms
 )
+_OPEN_AFTER_S: Final = 0.2  # a call that takes longer is in the store before it ends; a shorter one costs one write
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
@@ -109,6 +110,8 @@ class Runtime:
             directory,
             max_queue_bytes=settings.max_queue_bytes,
             commit_interval_s=_COMMIT_INTERVAL_S,
+            open_after_s=_OPEN_AFTER_S,
+            meta={"otel_llm": VERSION, "program": sys.argv[0] if sys.argv else ""},
             retention=Retention(settings.store_max_age_days * 86_400, settings.store_max_bytes),
         )
         processor = StoreSpanProcessor(self.store)
