@@ -40,7 +40,9 @@ PREFIX: Final = "otel_llm"
 _COMMIT_INTERVAL_S: Final = (
     0.025  # the finisher has gathered a batch already; both together stay below 200 ms
 )
-_OPEN_AFTER_S: Final = 0.2  # a call that takes longer is in the store before it ends; a shorter one costs one write
+_OPEN_AFTER_S: Final = (
+    0.2  # a call that takes longer is in the store before it ends; a shorter one costs one write
+)
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 

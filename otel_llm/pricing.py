@@ -8,9 +8,12 @@ usage by modality, the package computes. Unknown models have no cost: a guess wo
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from otel_llm import drops
@@ -64,6 +67,9 @@ substring would take any "my-openai-proxy" for OpenAI."""
 _DEPLOYMENTS: Final = frozenset({"azure"})
 """Where the request names a deployment, whose name says nothing about the model."""
 
+_PACKAGE: Final = "genai_prices"
+_FETCHING: Final = "genai_prices.update_prices"
+_FETCHERS: Final = ("UpdatePrices", "wait_prices_updated_async", "wait_prices_updated_sync")
 _MAX_CACHED: Final = 1024
 _MINUTE_NS: Final = 60_000_000_000
 _PER_MILLION: Final = Decimal(1_000_000)
@@ -152,11 +158,41 @@ class Pricer:
         return entry
 
 
+def _load_package() -> None:
+    """Import genai-prices without the part of it that fetches prices, and with it httpx2.
+
+    This runs on the worker. Were it to import httpx2 there, the program could meet that module half-made: openai
+    2.54 looks into `sys.modules` for it on every request, and fails then. What is left out is imported when
+    somebody asks the package for it.
+    """
+    if _PACKAGE in sys.modules or "httpx2" in sys.modules:
+        return
+    stub = ModuleType(_FETCHING)
+    for name in _FETCHERS:
+        setattr(stub, name, None)
+    sys.modules[_FETCHING] = stub
+    try:
+        package = importlib.import_module(_PACKAGE)
+    finally:
+        if sys.modules.get(_FETCHING) is stub:
+            del sys.modules[_FETCHING]
+    for name in (*_FETCHERS, "update_prices"):
+        package.__dict__.pop(name, None)
+
+    def missing(name: str) -> Any:
+        if name in _FETCHERS:
+            return getattr(importlib.import_module(_FETCHING), name)
+        raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
+
+    package.__dict__["__getattr__"] = missing
+
+
 def _look_up(key: Key, at_ns: int) -> _Entry | None:
     provider_name, response_model, request_model, tier = key
     provider_id = PROVIDERS.get(provider_name)
     if provider_id is None:
         return None
+    _load_package()
     from genai_prices.data_snapshot import get_snapshot
 
     snapshot = get_snapshot()

@@ -12,7 +12,7 @@ import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, get_current_span
 
 if TYPE_CHECKING:
     from otel_llm_http.capture import RequestHeaders
@@ -34,6 +34,12 @@ class Failure:
         self.count = count
         self.where = _here()
 
+    def in_this_trace(self) -> bool:
+        """Say whether a call made now would be in its trace, or both were made outside of any."""
+        parent = getattr(self.span, "parent", None)
+        now = get_current_span().get_span_context()
+        return now.trace_id == parent.trace_id if parent is not None else not now.is_valid
+
 
 _last: ContextVar[Failure | None] = ContextVar("otel_llm_http_last_failure", default=None)
 
@@ -48,6 +54,8 @@ def attempt(target: str, body: bytes | None, headers: RequestHeaders) -> tuple[i
     """
     failure = _last.get()
     if failure is None or failure.target != target or failure.body != body or failure.where != _here():
+        return 0, None
+    if not failure.in_this_trace():
         return 0, None
     said = headers.get(RETRY_COUNT_HEADER)
     if said is None:
