@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from otel_llm import drops
 
-LINGER_S: Final = 0.06
+LINGER_S: Final = 0.1
 """How long the worker waits for company before it starts on a batch, in seconds."""
 
 _SHED_BYTES: Final = 4096

@@ -28,11 +28,12 @@ class Said:
     answer_id: str
     parent: str
     how: str
+    stall: float
 
 
 def said(text: str) -> list[Said]:
-    lines = [line.split() for line in text.splitlines() if line.count(" ") == 3]
-    return [Said(float(at), answer, parent, how) for at, answer, parent, how in lines]
+    lines = [line.split() for line in text.splitlines() if line.count(" ") == 4]
+    return [Said(float(at), answer, parent, how, float(stall)) for at, answer, parent, how, stall in lines]
 
 
 def start(url: str, rounds: int, tmp_path: Path, **env: str) -> subprocess.Popen:
@@ -88,10 +89,13 @@ def test_a_sigkill_half_way_loses_nothing_that_was_handed_over(tmp_path: Path, n
         process = start(server.url, 10_000, tmp_path)
         assert process.stdout is not None
         first = process.stdout.readline()  # it runs
-        time.sleep(0.3 + (n * 0.137) % 1.5)
+        time.sleep(0.5 + (n * 0.137) % 1.5)
         killed_at = time.monotonic()
         os.kill(process.pid, signal.SIGKILL)
         out, _ = process.communicate(timeout=60)
-    calls = [call for call in said(first + out) if call.at < killed_at - HANDED_OVER_S]
+    calls = said(first + out)
+    # A machine that does not run a thread for a while cannot commit in that while.
+    handed_over = killed_at - HANDED_OVER_S - max(call.stall for call in calls)
+    calls = [call for call in calls if call.at < handed_over]
     assert calls
     check(calls, tmp_path)

@@ -1,6 +1,7 @@
 """A program that does everything at once: seeds, forks, threads, executors, asyncio, a provider of its own.
 
-Each finished call is one line on standard output: `monotonic time, answer id, parent span id, how`.
+Each finished call is one line on standard output: `monotonic time, answer id, parent span id, how, stall`, the last
+being the longest time so far for which the machine has kept a thread waiting that had nothing to do but wake up.
 Runs until it is killed, or for the number of rounds in its second argument.
 """
 
@@ -28,12 +29,24 @@ if os.environ.get("OWN_PROVIDER"):
     trace.set_tracer_provider(TracerProvider(id_generator=SystemIdGenerator()))  # later than instrument()
 
 out = os.dup(1)
+stall = 0.0
+
+
+def metronome() -> None:
+    global stall
+    while True:
+        before = time.monotonic()
+        time.sleep(0.01)
+        stall = max(stall, time.monotonic() - before - 0.01)
+
+
+threading.Thread(target=metronome, daemon=True).start()
 client = httpx2.Client()
 tracer = trace.get_tracer("program")
 
 
 def say(answer_id: str, parent: int, how: str) -> None:
-    os.write(out, f"{time.monotonic()} {answer_id} {parent:016x} {how}\n".encode())
+    os.write(out, f"{time.monotonic()} {answer_id} {parent:016x} {how} {stall}\n".encode())
 
 
 def current() -> int:
