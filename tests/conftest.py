@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from opentelemetry import metrics, trace
 from opentelemetry._logs import _internal as logs_internal
 from opentelemetry.metrics import _internal as metrics_internal
@@ -12,12 +14,15 @@ from opentelemetry.util._once import Once
 
 from otel_llm import drops, runtime
 
+# In CI the same examples each time, however slow the machine; `OTEL_LLM_FUZZ_EXAMPLES` is for a long random run.
+settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if os.environ.get("CI"):
+    settings.load_profile("ci")
+
 
 @pytest.fixture(autouse=True)
 def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Iterator[None]:
     """No OpenTelemetry or otel_llm variables, no providers, no counts; and nothing left behind."""
-    import os
-
     for name in list(os.environ):
         if name.startswith(("OTEL_LLM_", "OTEL_")) and not name.startswith(
             ("OTEL_LLM_TEST_", "OTEL_LLM_CASSETTES")
