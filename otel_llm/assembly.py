@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from opentelemetry.sdk.environment_variables import OTEL_SERVICE_NAME
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_llm import calls, drops
+from otel_llm import semconv as sc
 from otel_llm.attributes import Describer
 from otel_llm.batching import BoundedBatchProcessor
 from otel_llm.context import ThreadContext
@@ -241,11 +242,11 @@ def instrumentors() -> list[EntryPoint]:
 
 
 def _resource(settings: Settings) -> Resource:
-    attributes: dict[str, str] = {"telemetry.distro.name": "otel-llm", "telemetry.distro.version": VERSION}
+    attributes: dict[str, str] = {sc.DISTRO_NAME: "otel-llm", sc.DISTRO_VERSION: VERSION}
     detected: Mapping[str, Any] = OTELResourceDetector().detect().attributes
-    if "service.name" not in detected and not os.environ.get(OTEL_SERVICE_NAME):
+    if SERVICE_NAME not in detected and not os.environ.get(OTEL_SERVICE_NAME):
         script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else ""
-        attributes["service.name"] = settings.service_name or script or "python"
+        attributes[SERVICE_NAME] = settings.service_name or script or "python"
     return Resource.create(attributes)
 
 

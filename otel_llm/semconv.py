@@ -99,6 +99,15 @@ BODY_TRUNCATED: Final = "otel_llm.body_truncated"
 CONTENT_UNAVAILABLE: Final = "otel_llm.content_unavailable"
 FORCE_SAMPLE: Final = "otel_llm.force_sample"
 
+# --- other people's -------------------------------------------------------------------------------
+# By these, instrumentations with conventions of their own mark the span of a model call.
+OPENINFERENCE_SPAN_KIND: Final = "openinference.span.kind"
+OPENLLMETRY_REQUEST_TYPE: Final = "llm.request.type"
+
+# --- resource -------------------------------------------------------------------------------------
+DISTRO_NAME: Final = "telemetry.distro.name"
+DISTRO_VERSION: Final = "telemetry.distro.version"
+
 # --- links ----------------------------------------------------------------------------------------
 LINK_KIND: Final = "otel_llm.link"
 LINK_RETRY_OF: Final = "retry_of"

@@ -172,8 +172,8 @@ def _covered() -> bool:
     if attributes is not None and (
         attributes.get(sc.OPERATION_NAME) in _COVERED_OPERATIONS
         # Instrumentations with conventions of their own mark a model call so.
-        or attributes.get("openinference.span.kind") in {"LLM", "EMBEDDING"}
-        or "llm.request.type" in attributes
+        or attributes.get(sc.OPENINFERENCE_SPAN_KIND) in {"LLM", "EMBEDDING"}
+        or sc.OPENLLMETRY_REQUEST_TYPE in attributes
     ):
         return True
     return suppressed()
