@@ -32,6 +32,7 @@ from otel_llm.instruments import Instruments, current_meter_provider
 from otel_llm.llm import Limits
 from otel_llm.providers import Seat, exporter_types
 from otel_llm.redaction import Scrubber
+from otel_llm.scope_instruments import ScopeInstruments
 from otel_llm.settings import Settings
 from otel_llm.signals import OwnProvider, own_logs, own_metrics
 from otel_llm.version import VERSION
@@ -67,6 +68,7 @@ class Runtime:
         self.metrics: OwnProvider | None = None
         self.logs: OwnProvider | None = None
         self.instruments: Instruments | None = None
+        self.scope_instruments: ScopeInstruments | None = None
         self._resource: Resource | None = None
 
     @property
@@ -98,6 +100,8 @@ class Runtime:
                 self.instruments,
                 self.near,
                 Limits(max_body=settings.max_body_bytes),
+                scope_instruments=self.scope_instruments,
+                one_trace_a_game=settings.game_traces == "game",
             )
         )
         self.threads.install()
@@ -132,6 +136,7 @@ class Runtime:
             lambda: self.finisher.waiting_bytes,
             v1_41=self.settings.semconv == "1.41",
         )
+        self.scope_instruments = ScopeInstruments(current_meter_provider)
         self.finisher.on_batch.append(self.instruments.flush_counters)
 
     def _processors_for(self, own: bool) -> Sequence[SpanProcessor]:
@@ -228,7 +233,14 @@ class Runtime:
     def after_fork_in_child(self) -> None:
         """Make a forked child fresh: its own queues, threads and store file, nothing of the parent's."""
         drops.reset()
-        fresh = [self.finisher, self.seat, self.instruments, self.store, *self.processors]
+        fresh = [
+            self.finisher,
+            self.seat,
+            self.instruments,
+            self.scope_instruments,
+            self.store,
+            *self.processors,
+        ]
         for part in fresh:
             if (restart := getattr(part, "after_fork_in_child", None)) is not None:
                 _safely("a forked child", restart)

@@ -6,12 +6,14 @@ Runs on the worker, except `scrub_name`. Knows the content policies, not the wir
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import Span
 
 from otel_llm import semconv as sc
-from otel_llm.content import ContentPolicy, content_attributes
+from otel_llm.content import ContentPolicy, content_attributes, marker
 from otel_llm.llm import AttributeValue, CallError, LLMCall
 from otel_llm.pricing import Cost, Pricer
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_NAMES: Final = 4096
 _MAX_TEXT: Final = 4096
+_MAX_ID: Final = 256
 
 ContentSink = Callable[[Span, Mapping[str, AttributeValue]], None]
 """Takes content that is kept outside of the span, just before the span ends."""
@@ -40,6 +43,8 @@ class Describer:
         self._max_length = settings.max_content_length
         self._preview_length = settings.preview_length
         self._renames = sc.V1_41 if settings.semconv == "1.41" else None
+        self._dropped = settings.drop_attributes
+        self._drops: dict[str, bool] = {}
         self._names: dict[str, str] = {}
         self.keep: ContentSink | None = None
         """Takes what the local store keeps beyond what spans carry."""
@@ -57,6 +62,69 @@ class Describer:
             if len(self._names) >= _MAX_NAMES:
                 self._names.clear()
             self._names[name] = known
+        return known
+
+    @property
+    def policies(self) -> tuple[ContentPolicy, ContentPolicy]:
+        """What spans carry of content, and what the local store keeps."""
+        return self._policy, self._settings.kept_content
+
+    def longest(self, policy: ContentPolicy) -> int:
+        """Return how long a single text may be under `policy`, in characters."""
+        return self._preview_length if policy is ContentPolicy.PREVIEW else self._max_length
+
+    def scrub_id(self, text: str) -> str:
+        """Return an id without secrets; two ids stay two, also where all that differs is the secret. Hot path."""
+        clean = self.scrub_name(text)
+        if clean == text and len(text) <= _MAX_ID:
+            return text
+        return f"{clean[:_MAX_ID]}-{blake2b(text.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
+
+    def identity(
+        self, attributes: dict[str, AttributeValue], inherited: dict[str, AttributeValue]
+    ) -> tuple[dict[str, AttributeValue], dict[str, AttributeValue]]:
+        """Return what a scope starts with and what it hands down, without secrets. Hot path.
+
+        What came from above is clean already, and what is scrubbed is remembered, since names repeat.
+        """
+        clean = {
+            key: self._clean(key, value) if type(value) in _TEXTUAL else value
+            for key, value in attributes.items()
+        }
+        if self._dropped:
+            clean = self.wanted(clean)
+        return clean, {key: clean[key] for key in inherited if key in clean}
+
+    def _clean(self, key: str, value: Any) -> Any:
+        if type(value) is not str:
+            return tuple(self._clean("", item) if type(item) is str else item for item in value)
+        if key == sc.GAME_ID:
+            return self.scrub_id(value)
+        return self.scrub_name(value if len(value) <= _MAX_ID else value[:_MAX_ID])
+
+    def scoped(self, attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+        """Return attributes that a program gave: without secrets, bounded, without those it switched off."""
+        out: dict[str, Any] = {self.scrub_name(key): value for key, value in attributes.items()}
+        self._scrub(out)
+        for key, value in out.items():
+            if type(value) is str and len(value) > self._max_length:
+                out[key] = value[: self._max_length] + marker(len(value))
+        return self.wanted(out) if self._dropped else out
+
+    def wanted(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return attributes without those that `Settings.drop_attributes` names."""
+        return {key: value for key, value in attributes.items() if not self._is_dropped(key)}
+
+    @property
+    def drops_any(self) -> bool:
+        """Whether there are attributes that nobody wants."""
+        return bool(self._dropped)
+
+    def _is_dropped(self, key: str) -> bool:
+        if (known := self._drops.get(key)) is None:
+            if len(self._drops) >= _MAX_NAMES:
+                self._drops.clear()
+            known = self._drops[key] = any(fnmatchcase(key, pattern) for pattern in self._dropped)
         return known
 
     def span_name(self, call: LLMCall) -> str:
@@ -96,13 +164,16 @@ class Describer:
         self._scrub(out)
         if self._policy is not ContentPolicy.NONE:
             out.update(self.content(call, self._policy))
+        if self._dropped:
+            out = self.wanted(out)
         if self._renames is not None:
             out = {self._renames.get(key, key): value for key, value in out.items()}
         return out
 
     def content(self, call: LLMCall, policy: ContentPolicy) -> dict[str, AttributeValue]:
         """Return the content attributes that `policy` allows."""
-        return content_attributes(call, policy, self._scrubber, self._max_length, self._preview_length)
+        found = content_attributes(call, policy, self._scrubber, self._max_length, self._preview_length)
+        return self.wanted(found) if self._dropped else found
 
     def before_end(self, record: CallRecord, call: LLMCall, attributes: Mapping[str, AttributeValue]) -> None:
         """Hand on what is kept elsewhere than on the span."""

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import context as context_api
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from otel_llm import drops
 from otel_llm import semconv as sc
+from otel_llm.context import SCOPE_KEY
 from otel_llm.errors import failure_of
+from otel_llm.games import OpenGames
 from otel_llm.llm import CallError, Limits, LLMCall
 from otel_llm.parsing import CallParser, Endpoint, headers_of
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from otel_llm.instruments import Instruments
     from otel_llm.pricing import Cost
     from otel_llm.providers import Seat
+    from otel_llm.scope_instruments import ScopeInstruments
+    from otel_llm.scoping import Scope
 
 HAND_OVER_BYTES: Final = 1 << 16
 """A stream's chunks go to the worker whenever so many bytes have gathered, so that a stream of any length holds
@@ -48,9 +53,21 @@ class Recorder:
         instruments: the metrics, or None.
         near: the hosts that the trace may go on at.
         limits: how much of a body is kept and parsed.
+        scope_instruments: the metrics of scopes, or None.
+        one_trace_a_game: whether a game's phases are spans of the game's own trace.
     """
 
-    __slots__ = ("describer", "finisher", "instruments", "limits", "near", "seat")
+    __slots__ = (
+        "describer",
+        "finisher",
+        "games",
+        "instruments",
+        "limits",
+        "near",
+        "one_trace_a_game",
+        "scope_instruments",
+        "seat",
+    )
 
     def __init__(
         self,
@@ -60,7 +77,15 @@ class Recorder:
         instruments: Instruments | None,
         near: NearHosts,
         limits: Limits,
+        *,
+        scope_instruments: ScopeInstruments | None = None,
+        one_trace_a_game: bool = False,
     ) -> None:
+        self.games = OpenGames()
+        if scope_instruments is not None:
+            scope_instruments.games = self.games
+        self.scope_instruments = scope_instruments
+        self.one_trace_a_game = one_trace_a_game
         self.near = near
         self.seat = seat
         self.finisher = finisher
@@ -98,7 +123,9 @@ class Recorder:
             The record, or None where nobody wants it (sampled out, and no metrics).
         """
         operation = endpoint.operation
-        attributes: dict[str, Any] = {
+        scope: Scope | None = context_api.get_current().get(SCOPE_KEY)  # type: ignore[assignment]
+        attributes: dict[str, Any] = {} if scope is None else dict(scope.inherited)
+        attributes |= {
             sc.OPERATION_NAME: operation,
             sc.PROVIDER_NAME: endpoint.provider,
             sc.SERVER_ADDRESS: host,
@@ -116,10 +143,14 @@ class Recorder:
             if retry_of is not None:
                 links = (Link(retry_of.get_span_context(), {sc.LINK_KIND: sc.LINK_RETRY_OF}),)
         start_ns = time_ns()
+        if self.describer.drops_any:
+            attributes = self.describer.wanted(attributes)
         span = self.seat.tracer().start_span(name, None, kind, attributes, links, start_ns)
-        if self.instruments is None and not span.is_recording():
+        if self.instruments is None and scope is None and not span.is_recording():
             return None
-        return CallRecord(self, endpoint, span, model, host, port, start_ns, body, content_type)
+        record = CallRecord(self, endpoint, span, model, host, port, start_ns, body, content_type)
+        record.scope = scope
+        return record
 
 
 class CallRecord:
@@ -127,6 +158,7 @@ class CallRecord:
 
     # Defaults on the class: making a record is on the hot path, and most of these never change.
     done = False
+    scope: Scope | None = None
     streaming = False
     reading = False  # while the client reads for us, a close is not the program's
     nbytes = _OVERHEAD_BYTES
@@ -274,6 +306,8 @@ class CallRecord:
         finally:
             # Whatever happened above, the span ends: the program's trace must not have a hole.
             self.span.end(self.end_ns)
+        if call is not None and self.scope is not None:
+            _sum_up(self.scope, call, cost, recorder.describer)
         if call is not None and recorder.instruments is not None and recorder.instruments.wanted:
             recorder.instruments.record_call(self, call, None if cost is None else cost.total)
 
@@ -364,6 +398,21 @@ class CallRecord:
     def unavailable(self) -> bool:
         """Whether the program read the body in a way that shows us nothing."""
         return self._unavailable
+
+
+def _sum_up(scope: Scope | None, call: LLMCall, cost: Cost | None, describer: Describer) -> None:
+    """Add a finished call to the scope it was made in, and to those above."""
+    usage = call.usage
+    figures = (
+        describer.scrub_name(call.request_model) if call.request_model else None,
+        None if usage is None else usage.input_tokens,
+        None if usage is None else usage.output_tokens,
+        None if cost is None else cost.total,
+        None if call.error is None else call.error.type,
+    )
+    while scope is not None:
+        scope.totals.add_call(*figures)
+        scope = scope.parent
 
 
 class _Chunks:

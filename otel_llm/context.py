@@ -17,6 +17,9 @@ from opentelemetry import propagate
 
 from otel_llm import drops
 
+SCOPE_KEY: Final = context_api.create_key("otel_llm-scope")
+"""Where the current scope is in a context."""
+
 _SERVING: Final = ("otel_llm", "Otel")
 """Names of our and OpenTelemetry's own threads."""
 
@@ -108,7 +111,14 @@ def _within(current: context_api.Context, do: Callable[..., Any], /, *args: Any,
 
 
 def carrier() -> dict[str, str]:
-    """Return the headers that continue the current trace elsewhere, by the program's own propagators."""
+    """Return the headers that continue the current trace elsewhere, by the program's own propagators.
+
+    What the current scope hands down goes along as baggage: for near hosts only, as the caller sees to.
+    """
     headers: dict[str, str] = {}
-    propagate.inject(headers)
+    current = context_api.get_current()
+    scope = current.get(SCOPE_KEY)
+    if scope is not None:
+        current = scope.carried(current)  # type: ignore[attr-defined]
+    propagate.inject(headers, current)
     return headers

@@ -56,10 +56,10 @@ def failure_of(exception: BaseException) -> CallError:
 
     An exception kept would keep the frames of the program alive.
     """
-    return CallError(error_of(exception), _text_of(exception), None, _qualified_name(exception))
+    return CallError(error_of(exception), text_of(exception), None, qualified_name(exception))
 
 
-def _text_of(exception: BaseException) -> str:
+def text_of(exception: BaseException) -> str:
     """Return an exception's own words, bounded; some exceptions fail at saying them."""
     try:
         return str(exception)[:_MAX_TEXT] or type(exception).__name__
@@ -67,7 +67,7 @@ def _text_of(exception: BaseException) -> str:
         return type(exception).__name__
 
 
-def _qualified_name(exception: BaseException) -> str:
+def qualified_name(exception: BaseException) -> str:
     """Return `module.Class` of an exception, without `builtins.`."""
     kind = type(exception)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -22,6 +22,7 @@ from opentelemetry.trace import Tracer
 from otel_llm import drops
 from otel_llm import semconv as sc
 from otel_llm.finishing import Finisher
+from otel_llm.handing_down import HandDown
 from otel_llm.ids import SystemIdGenerator
 from otel_llm.version import VERSION
 
@@ -189,8 +190,9 @@ class Seat:
             return
         sdk = cast("TracerProvider", provider)
         first = DrainFirst(self._finisher, self._shutdown_timeout_s)
-        _add_first(sdk, first)
-        added: list[SpanProcessor] = [first]
+        hand_down = HandDown(SCOPE)
+        added: list[SpanProcessor] = [first, hand_down]
+        _add_first(sdk, *added)
         self.joining = sdk
         for processor in self.processors_for(own):
             sdk.add_span_processor(processor)
@@ -232,15 +234,16 @@ def _processors(provider: TracerProvider) -> tuple[Any, tuple[SpanProcessor, ...
     return (multi, current) if isinstance(current, tuple) else None
 
 
-def _add_first(provider: TracerProvider, first: SpanProcessor) -> None:
+def _add_first(provider: TracerProvider, *first: SpanProcessor) -> None:
     """Put `first` before the processors that are there; there is no public way, so probe and fall back."""
     found = _processors(provider)
     if found is None:
-        provider.add_span_processor(first)
+        for processor in first:
+            provider.add_span_processor(processor)
         return
     multi, _ = found
     with multi._lock:
-        multi._span_processors = (first, *multi._span_processors)
+        multi._span_processors = (*first, *multi._span_processors)
 
 
 def _remove(provider: TracerProvider, processors: Sequence[SpanProcessor]) -> None:

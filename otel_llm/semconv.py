@@ -75,6 +75,7 @@ SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 HTTP_STATUS_CODE: Final = "http.response.status_code"
 HTTP_RESEND_COUNT: Final = "http.request.resend_count"
 
@@ -99,6 +100,82 @@ BODY_TRUNCATED: Final = "otel_llm.body_truncated"
 CONTENT_UNAVAILABLE: Final = "otel_llm.content_unavailable"
 FORCE_SAMPLE: Final = "otel_llm.force_sample"
 
+# --- games ----------------------------------------------------------------------------------------
+GAME_ID: Final = "game.id"
+GAME_NAME: Final = "game.name"
+GAME_PLAYERS: Final = "game.players"  # the powers' names
+GAME_MODELS: Final = "game.models"  # the powers' models, in the order of the players
+GAME_STATUS: Final = "game.status"  # completed, unfinished, or the engine's own word
+GAME_OUTCOME: Final = "game.outcome"  # solo, draw, or the program's own word
+GAME_WINNERS: Final = "game.winners"
+GAME_IN_TRAINING: Final = "game.training.enabled"
+GAME_EPISODE: Final = "game.training.episode"
+GAME_TRAINING_STEP: Final = "game.training.step"
+GAME_REWARD: Final = "game.training.reward"
+
+PHASE_NAME: Final = "game.phase.name"
+PHASE_YEAR: Final = "game.phase.year"
+PHASE_SEASON: Final = "game.phase.season"  # 0 spring, 1 fall, 2 winter
+PHASE_TYPE: Final = "game.phase.type"  # movement, retreats, adjustments, forming, completed, other
+PHASE_OUT_OF_ORDER: Final = "game.phase.out_of_order"
+PHASE_CENTERS_PREFIX: Final = "game.phase.centers."  # + power: supply centres when the phase ended
+PHASE_UNITS_PREFIX: Final = "game.phase.units."  # + power
+
+POWER_NAME: Final = "game.power.name"
+POWER_UNKNOWN: Final = "game.power.unknown"  # none of the game's players
+POWER_CENTERS: Final = "game.power.centers"  # how many
+POWER_UNITS: Final = "game.power.units"  # how many
+
+INTERACTION_TYPE: Final = "game.interaction.type"
+INTERACTION_SUCCESS: Final = "game.interaction.success"
+INTERACTION_OUTCOME: Final = "game.interaction.outcome"  # the program's own word for how it ended
+INTERACTION_ATTEMPT: Final = "game.interaction.attempt"  # 2 for the first repetition
+INTERACTION_ID: Final = "game.interaction.id"
+INTERACTION_ACTIVE_POWERS: Final = "game.interaction.active_powers"
+INTERACTION_RELATIONSHIPS: Final = "game.interaction.relationships"
+INTERACTION_GOALS: Final = "game.interaction.goals"
+INTERACTION_DIARY: Final = "game.interaction.diary"
+INTERACTION_MODEL_PARAMETERS: Final = "game.interaction.model_parameters"
+INTERACTION_PARSED: Final = "game.interaction.parsed"  # the parsed answer, as JSON
+INTERACTION_DURATION: Final = "game.interaction.response_time"  # seconds, where the program gave it
+
+ORDERS_SUBMITTED: Final = "game.orders.submitted"
+ORDERS_INVALID: Final = "game.orders.invalid"
+ORDERS_VALID_COUNT: Final = "game.orders.valid_count"
+ORDERS_INVALID_COUNT: Final = "game.orders.invalid_count"
+ORDERS_RESULTS: Final = "game.orders.results"  # as JSON
+
+EVENT_MESSAGE: Final = "game.message.sent"
+MESSAGE_SENDER: Final = "game.message.sender"
+MESSAGE_RECIPIENTS: Final = "game.message.recipients"
+MESSAGE_PRIVATE: Final = "game.message.private"
+MESSAGE_LENGTH: Final = "game.message.length"  # characters
+MESSAGE_CONTENT: Final = "game.message.content"
+
+TOTALS_PREFIX: Final = "game.totals."
+"""Before the figures of `totals`: `game.totals.calls`, `game.totals.interactions_by_type.order` …"""
+
+# --- training -------------------------------------------------------------------------------------
+RUN_ID: Final = "rl.run.id"
+TRAIN_STEP: Final = "rl.train.step"
+SAMPLE_ID: Final = "rl.sample.id"
+SAMPLE_GROUP: Final = "rl.sample.group"
+SAMPLE_TURN: Final = "rl.sample.turn"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+
+# --- what programs bring --------------------------------------------------------------------------
+CUSTOM_PREFIX: Final = "otel_llm.custom."  # + the program's own name
+LENGTH_SUFFIX: Final = "_length"  # after the name of an attribute whose text is not kept: its characters
+LEFT_OPEN: Final = "otel_llm.left_open"  # nobody ended the scope; its parent's end, or its loss, did
+INVALID_FIELDS: Final = "otel_llm.invalid_fields"  # names of fields whose values could not be used
+SCOPE_KIND: Final = "otel_llm.scope"  # game, phase, interaction, step …
+SAMPLING_WEIGHT: Final = "otel_llm.sampling.weight"  # how many spans this one stands for
+SAMPLING_REASON: Final = "otel_llm.sampling.reason"  # error, slow, rare, share
+TEXT_PREFIX: Final = "otel_llm.text."  # + input or output, + a feature that an analyser found
+
 # --- other people's -------------------------------------------------------------------------------
 # By these, instrumentations with conventions of their own mark the span of a model call.
 OPENINFERENCE_SPAN_KIND: Final = "openinference.span.kind"
@@ -111,10 +188,14 @@ DISTRO_VERSION: Final = "telemetry.distro.version"
 # --- links ----------------------------------------------------------------------------------------
 LINK_KIND: Final = "otel_llm.link"
 LINK_RETRY_OF: Final = "retry_of"
+LINK_GAME: Final = "game"
+LINK_PREVIOUS_PHASE: Final = "previous_phase"
+LINK_STARTED_IN: Final = "started_in"
 
 # --- events ---------------------------------------------------------------------------------------
 EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
 EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+EVENT_EXCEPTION_RECORDED: Final = "exception"  # OpenTelemetry's own, on a span
 EVENT_EXCEPTION: Final = "gen_ai.client.operation.exception"
 
 # --- metrics --------------------------------------------------------------------------------------
@@ -133,11 +214,22 @@ TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
 DROP_WHAT: Final = "otel_llm.drop.what"
 DROP_REASON: Final = "otel_llm.drop.reason"
 
+METRIC_GAMES_ACTIVE: Final = "game.active"
+METRIC_GAME_DURATION: Final = "game.duration"
+METRIC_PHASE_DURATION: Final = "game.phase.duration"
+METRIC_INTERACTION_DURATION: Final = "game.interaction.duration"
+METRIC_INTERACTION_TOKENS: Final = "game.interaction.tokens"
+METRIC_INTERACTION_COST: Final = "game.interaction.cost"
+METRIC_ORDERS: Final = "game.orders"
+ORDER_VALID: Final = "game.order.valid"
+
 UNIT_SECONDS: Final = "s"
 UNIT_TOKENS: Final = "{token}"
 UNIT_USD: Final = "{USD}"
 UNIT_BYTES: Final = "By"
 UNIT_ITEMS: Final = "{item}"
+UNIT_GAMES: Final = "{game}"
+UNIT_ORDERS: Final = "{order}"
 
 # The conventions' duration buckets end at 82 s; reasoning models and rollouts take longer.
 DURATION_BUCKETS: Final = (

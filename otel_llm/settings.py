@@ -78,6 +78,12 @@ def _dialect(text: str) -> str:
     return text
 
 
+def _game_traces(text: str) -> str:
+    if text not in {"phase", "game"}:
+        raise ValueError("phase or game")
+    return text
+
+
 def _text(text: str) -> str:
     return text
 
@@ -105,6 +111,11 @@ class Settings:
         service_name: `service.name` of our own provider; default `OTEL_SERVICE_NAME`, else the script's name.
         semconv: `latest`, or `1.41` for backends that still read the older names. `OTEL_LLM_SEMCONV`.
         metrics: whether calls become metrics as well as spans; default true. `OTEL_LLM_METRICS`.
+        game_traces: `phase` for one trace a phase of a game (default), `game` for one trace a game.
+            `OTEL_LLM_GAME_TRACES`.
+        drop_attributes: attributes that are not wanted, such as `game.orders.*` or `gen_ai.request.seed`; `*` and
+            `?` stand for others. They are left out of spans, store and exporters alike.
+            `OTEL_LLM_DROP_ATTRIBUTES`, comma separated.
         max_content_length: longest content attribute, in characters; default 262,144.
             `OTEL_LLM_MAX_CONTENT_LENGTH`.
         preview_length: longest text of a message under `preview`, in characters; default 200.
@@ -136,6 +147,8 @@ class Settings:
     service_name: str | None = _setting(None, None, _text)
     semconv: Literal["latest", "1.41"] = _setting("latest", "OTEL_LLM_SEMCONV", _dialect)
     metrics: bool = _setting(True, "OTEL_LLM_METRICS", _boolean)
+    game_traces: Literal["phase", "game"] = _setting("phase", "OTEL_LLM_GAME_TRACES", _game_traces)
+    drop_attributes: tuple[str, ...] = _setting((), "OTEL_LLM_DROP_ATTRIBUTES", _names)
     max_content_length: int = _setting(262_144, "OTEL_LLM_MAX_CONTENT_LENGTH", _positive_int)
     preview_length: int = _setting(200, "OTEL_LLM_PREVIEW_LENGTH", _positive_int)
     max_body_bytes: int = _setting(64 << 20, "OTEL_LLM_MAX_BODY_BYTES", _positive_int)
@@ -219,7 +232,9 @@ _NUMBERS: Final = frozenset(
         "shutdown_timeout",
     },
 )
-_TUPLES: Final = frozenset({"exporters", "instrumentations", "propagate_hosts", "redact_patterns"})
+_TUPLES: Final = frozenset(
+    {"exporters", "instrumentations", "propagate_hosts", "redact_patterns", "drop_attributes"}
+)
 
 
 def _check(where: str, value: Any, name: str) -> Any:
