@@ -81,23 +81,36 @@ class Describer:
         return f"{clean[:_MAX_ID]}-{blake2b(text.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
     def identity(
-        self, attributes: dict[str, AttributeValue], inherited: dict[str, AttributeValue]
+        self,
+        kind: str,
+        own: Mapping[str, AttributeValue],
+        handed_down: Mapping[str, AttributeValue],
+        above: Mapping[str, AttributeValue] | None,
     ) -> tuple[dict[str, AttributeValue], dict[str, AttributeValue]]:
-        """Return what a scope starts with and what it hands down, without secrets. Hot path.
+        """Return what a scope's span starts with, and what the scope hands down, without secrets. Hot path.
 
-        What came from above is clean already, and what is scrubbed is remembered, since names repeat.
+        Args:
+            kind: the scope's kind.
+            own: what only its own span gets.
+            handed_down: what the spans below get as well.
+            above: what the scope above hands down; clean already.
         """
-        clean = {
-            key: self._clean(key, value) if type(value) in _TEXTUAL else value
-            for key, value in attributes.items()
-        }
+        inherited: dict[str, Any] = {} if above is None else dict(above)
+        for key, value in handed_down.items():
+            inherited[key] = self._clean(key, value) if type(value) in _TEXTUAL else value
         if self._dropped:
-            clean = self.wanted(clean)
-        return clean, {key: clean[key] for key in inherited if key in clean}
+            inherited = self.wanted(inherited)
+        attributes = inherited.copy()
+        attributes[sc.SCOPE_KIND] = kind
+        for key, value in own.items():
+            attributes[key] = self._clean(key, value) if type(value) in _TEXTUAL else value
+        return self.wanted(attributes) if self._dropped else attributes, inherited
 
     def _clean(self, key: str, value: Any) -> Any:
         if type(value) is not str:
             return tuple(self._clean("", item) if type(item) is str else item for item in value)
+        if (known := self._names.get(value)) is not None and known == value:
+            return known
         if key == sc.GAME_ID:
             return self.scrub_id(value)
         return self.scrub_name(value if len(value) <= _MAX_ID else value[:_MAX_ID])

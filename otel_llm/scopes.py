@@ -317,22 +317,22 @@ def _scope(
     own: dict[str, AttributeValue],
     parent: Scope | None,
     attributes: Mapping[str, Any] | None,
-    more: Mapping[str, Any],
+    more: dict[str, Any],
     unusable: list[str] | None = None,
     prepare: Any = None,
 ) -> Scope:
     made = Scope(
         kind,
         name,
-        handed_down=handed,
-        own=own,
-        parent=parent if isinstance(parent, Scope) else None,
-        attributes=attributes,
-        more={key: value for key, value in more.items() if value is not None} if more else None,
-        prepare=prepare,
+        handed,
+        own,
+        parent if isinstance(parent, Scope) else None,
+        attributes,
+        more,
+        prepare,
     )
     if unusable:
-        made.unusable += unusable
+        made.not_usable(unusable)
     return made
 
 

@@ -7,7 +7,7 @@ never ends after a scope that closed later. The names over it (`game`, `phase`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter, time_ns
 from types import TracebackType
@@ -17,7 +17,7 @@ from opentelemetry import baggage
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, propagation
 
 from otel_llm import calls, drops, fields
 from otel_llm import semconv as sc
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from otel_llm.llm import AttributeValue
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# One copy of the context instead of four, where OpenTelemetry is as we know it.
+_SPAN_KEY: Final[str | None] = getattr(propagation, "_SPAN_KEY", None)
+_RUNTIME: Final[Any] = getattr(context_api, "_RUNTIME_CONTEXT", None)
 
 _OVERHEAD_BYTES: Final = 1024
 _MAX_EVENTS: Final = 128
@@ -64,54 +68,43 @@ class Scope:
         span: its span; one that records nothing before the start, and where nothing is instrumented.
         parent: the scope that it belongs to, None for none; known once it has started.
         inherited: attributes that all spans below it get.
-        totals: what happened below it in this process; complete when the queue was flushed.
         ended: whether it has ended.
         last_phase: of a game, the phase that started last; None before the first.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_at_ns",
-        "_baggage",
-        "_count",
-        "_end_ns",
-        "_given_parent",
-        "_prepare",
-        "_recorder",
-        "_repeated",
-        "_settings",
-        "_start",
-        "_tokens",
-        "attributes",
-        "ended",
-        "events",
-        "failures",
-        "inherited",
-        "kind",
-        "last_phase",
-        "messages",
-        "name",
-        "nbytes",
-        "own",
-        "parent",
-        "prompt",
-        "response",
-        "span",
-        "start_ns",
-        "totals",
-        "unusable",
-    )
+    # Defaults on the class: making a scope is on the hot path, and most of these never change.
+    parent: Scope | None = None
+    last_phase: Scope | None = None
+    span: Span = INVALID_SPAN
+    failures: Sequence[Failure] = ()
+    messages: Sequence[Message] = ()
+    events: Sequence[tuple[str, int, dict[str, AttributeValue]]] = ()
+    unusable: Sequence[str] = ()
+    prompt: Any = None
+    response: Any = None
+    ended = False
+    nbytes = _OVERHEAD_BYTES
+    start_ns = 0
+    _at_ns: int | None = None
+    _end_ns: int | None = None
+    _start = 0.0
+    _recorder: Recorder | None = None
+    _token: Any = None
+    _outer_tokens: tuple[Any, ...] = ()
+    _entered = 0
+    _baggage: Context | None = None
+    _totals: Totals | None = None
+    _repeated: dict[tuple[Any, ...], tuple[int, SpanContext]] | None = None
 
     def __init__(
         self,
         kind: Kind,
         name: str,
-        *,
-        handed_down: Mapping[str, AttributeValue] | None = None,
-        own: Mapping[str, AttributeValue] | None = None,
+        handed_down: dict[str, AttributeValue],
+        own: dict[str, AttributeValue],
         parent: Scope | None = None,
         attributes: Mapping[str, Any] | None = None,
-        more: Mapping[str, Any] | None = None,
+        more: dict[str, Any] | None = None,
         prepare: Callable[[Scope], None] | None = None,
     ) -> None:
         """Nothing is started yet.
@@ -127,34 +120,11 @@ class Scope:
             prepare: told of the scope just before its span starts, with its parent known.
         """
         self._settings = (kind, name, handed_down, own, parent, attributes, more, prepare)
-        self._prepare = prepare
         self.kind = kind.name
         self.name = name
-        self.own: dict[str, AttributeValue] = {} if own is None else dict(own)
-        self.inherited: dict[str, AttributeValue] = {} if handed_down is None else dict(handed_down)
-        self._given_parent = parent
-        self.parent: Scope | None = None
-        self.span: Span = INVALID_SPAN
+        self.own = own
+        self.inherited = handed_down
         self.attributes: dict[str, AttributeValue] = {}
-        self.unusable: list[str] = []
-        self.failures: list[Failure] = []
-        self.messages: list[Message] = []
-        self.events: list[tuple[str, int, dict[str, AttributeValue]]] = []
-        self.prompt: Any = None
-        self.response: Any = None
-        self.totals = Totals()
-        self.ended = False
-        self.nbytes = _OVERHEAD_BYTES
-        self.start_ns = 0
-        self._at_ns: int | None = None
-        self._end_ns: int | None = None
-        self._start = 0.0
-        self._recorder: Recorder | None = None
-        self._tokens: list[Any] = []
-        self._count = 0
-        self._baggage: Context | None = None
-        self.last_phase: Scope | None = None
-        self._repeated: dict[tuple[Any, ...], tuple[int, SpanContext]] | None = None
         if attributes or more:
             self.set(attributes, **(more or {}))
 
@@ -175,6 +145,14 @@ class Scope:
     def phase(self) -> Scope | None:
         """The phase it belongs to, or itself; None outside any phase."""
         return self.nearest("phase")
+
+    @property
+    def totals(self) -> Totals:
+        """What happened below it in this process; complete when the queue was flushed."""
+        found = self._totals
+        if found is None:
+            found = self._totals = Totals()
+        return found
 
     @property
     def started(self) -> bool:
@@ -212,24 +190,27 @@ class Scope:
                     "set-late", "%s was told something after its end; that is not kept", self.kind
                 )
                 return self
-            before = len(self.unusable)
+            unusable: list[str] = []
             if more:
                 if self.kind == "game":
                     for name in fields.GAME_FIELDS.keys() & more.keys():
                         if (value := more.pop(name)) is not None:
                             fields.GAME_FIELDS[name](value, self.attributes)
-                fields.take(more, self.attributes, self.unusable)
+                fields.take(more, self.attributes, unusable)
             if attributes:
-                fields.take_literally(attributes, self.attributes, self.unusable)
-            if len(self.unusable) > before:
-                drops.warn_once(
-                    f"unusable:{self.unusable[-1]}",
-                    "the value given for %s cannot be used, and is left out",
-                    self.unusable[-1],
-                )
+                fields.take_literally(attributes, self.attributes, unusable)
+            if unusable:
+                self.not_usable(unusable)
         except Exception:
             drops.internal_error("telling a scope something")
         return self
+
+    def not_usable(self, names: Sequence[str]) -> None:
+        """Note fields whose values were left out."""
+        self.unusable = [*self.unusable, *names][-_MAX_EVENTS:]
+        drops.warn_once(
+            f"unusable:{names[-1]}", "the value given for %s cannot be used, and is left out", names[-1]
+        )
 
     def content(self, *, prompt: Any = None, response: Any = None) -> Self:
         """Tell what was asked and answered, where no model call below shows it.
@@ -263,15 +244,16 @@ class Scope:
                 drops.count("message", "too_many" if not self.ended else "late")
                 return self
             to = () if recipients is None else fields.texts(recipients)
-            self.messages.append(
+            self.messages = [
+                *self.messages,
                 Message(
                     time_ns(),
                     fields.text_of(sender if sender is not None else self.inherited.get(sc.POWER_NAME, "")),
                     to,
                     bool(to) if private is None else bool(private),
                     "" if content is None else fields.text_of(content),
-                )
-            )
+                ),
+            ]
         except Exception:
             drops.internal_error("a message of a scope")
         return self
@@ -283,8 +265,11 @@ class Scope:
                 drops.count("event", "too_many" if not self.ended else "late")
                 return self
             kept: dict[str, AttributeValue] = {}
-            fields.take_literally(attributes or {}, kept, self.unusable)
-            self.events.append((str(name)[: fields.MAX_KEY], time_ns(), kept))
+            unusable: list[str] = []
+            fields.take_literally(attributes or {}, kept, unusable)
+            if unusable:
+                self.not_usable(unusable)
+            self.events = [*self.events, (str(name)[: fields.MAX_KEY], time_ns(), kept)]
         except Exception:
             drops.internal_error("an event of a scope")
         return self
@@ -308,64 +293,66 @@ class Scope:
         """
         if self.start_ns:
             return self
-        now = time_ns()
+        self.start_ns = now = time_ns()
         try:
-            self._at_ns = at_ns
-            self.start_ns = now if at_ns is None else max(1, int(at_ns))
+            if at_ns is not None:
+                self._at_ns = self.start_ns = min(now, max(1, int(at_ns)))
             self._start = perf_counter()
-            self.parent = self._belongs_to()
-            if self.parent is not None:
-                self.inherited = {**self.parent.inherited, **self.inherited}
-            if self._prepare is not None:
-                self._prepare(self)
+            current = context_api.get_current()
+            kind, _, _, _, given, _, _, prepare = self._settings
+            at: Scope | None = current.get(KEY) if given is None else given  # type: ignore[assignment]
+            if under := kind.under:
+                while at is not None and at.kind not in under:
+                    at = at.parent
+            self.parent = at
             recorder = calls.active
-            if recorder is not None:
-                self._recorder = recorder
-                self._start_span(recorder)
-                if self.kind == "game":
-                    recorder.games.opened(self.id)
+            if recorder is None:
+                if at is not None:
+                    self.inherited = {**at.inherited, **self.inherited}
+                return self
+            if prepare is not None:
+                prepare(self)
+            self._recorder = recorder
+            self._start_span(recorder, current)
+            if self.kind == "game":
+                recorder.games.opened(self.id)
         except Exception:
             drops.internal_error("starting a scope")
         return self
 
-    def _belongs_to(self) -> Scope | None:
-        at = self._given_parent if self._given_parent is not None else current_scope()
-        wanted = self._settings[0].under
-        while at is not None and wanted and at.kind not in wanted:
-            at = at.parent
-        return at
-
-    def _start_span(self, recorder: Recorder) -> None:
-        current = context_api.get_current()
-        kind = self._settings[0]
-        links: list[Link] = []
-        # Without a scope: the span gets its attributes here, not from the processor.
-        base = Context({key: value for key, value in current.items() if key != KEY})
-        parent = self.parent
+    def _start_span(self, recorder: Recorder, current: Context) -> None:
+        kind, parent = self._settings[0], self.parent
+        attributes, self.inherited = recorder.describer.identity(
+            self.kind, self.own, self.inherited, None if parent is None else parent.inherited
+        )
+        base: Context | None = None  # the current one
+        links: list[Link] | None = None
         if kind.root and not (self.kind == "phase" and parent is not None and recorder.one_trace_a_game):
-            outside = trace_api.get_current_span(current).get_span_context()
-            game = None if parent is None else parent.nearest("game")
-            if game is not None and self.kind == "phase":
-                links.append(Link(game.span.get_span_context(), {sc.LINK_KIND: sc.LINK_GAME}))
-                before = game.last_phase
-                if before is not None:
-                    links.append(Link(before.span.get_span_context(), {sc.LINK_KIND: sc.LINK_PREVIOUS_PHASE}))
-            elif outside.is_valid:
-                links.append(Link(outside, {sc.LINK_KIND: sc.LINK_STARTED_IN}))
-            base = trace_api.set_span_in_context(INVALID_SPAN, base)
-        elif parent is not None and (kind.root or self._given_parent is not None):
-            base = trace_api.set_span_in_context(parent.span, base)
-        repeated = self._repetition()
-        attributes = {sc.SCOPE_KIND: self.kind, **self.inherited, **self.own}
-        if repeated is not None:
-            attributes[sc.INTERACTION_ATTEMPT] = repeated[0] + 1
-            links.append(Link(repeated[1], {sc.LINK_KIND: sc.LINK_RETRY_OF}))
-        attributes, self.inherited = recorder.describer.identity(attributes, self.inherited)
-        if self.kind == "phase" and (game := self.game) is not None:
-            game.last_phase = self
+            links = self._links(trace_api.get_current_span(current))
+            base = trace_api.set_span_in_context(INVALID_SPAN, current)
+        elif parent is not None:
+            if kind.root or self._settings[4] is not None:
+                base = trace_api.set_span_in_context(parent.span, current)
+            if parent._repeated and (before := parent._repeated.get(self._identity())) is not None:
+                attributes[sc.INTERACTION_ATTEMPT] = before[0] + 1
+                links = [Link(before[1], {sc.LINK_KIND: sc.LINK_RETRY_OF})]
         self.span = recorder.seat.tracer().start_span(
             self.name, base, trace_api.SpanKind.INTERNAL, attributes, links, self.start_ns
         )
+        if self.kind == "phase" and (game := self.game) is not None:
+            game.last_phase = self
+
+    def _links(self, outside: Span) -> list[Link]:
+        """Return the links of a scope that begins a trace: to its game and the phase before, or to where it began."""
+        game = self.game if self.kind == "phase" else None
+        if game is None:
+            around = outside.get_span_context()
+            return [Link(around, {sc.LINK_KIND: sc.LINK_STARTED_IN})] if around.is_valid else []
+        links = [Link(game.span.get_span_context(), {sc.LINK_KIND: sc.LINK_GAME})]
+        if game.last_phase is not None:
+            before = game.last_phase.span.get_span_context()
+            links.append(Link(before, {sc.LINK_KIND: sc.LINK_PREVIOUS_PHASE}))
+        return links
 
     def end(self, exception: BaseException | None = None, *, at_ns: int | None = None) -> None:
         """End it. Only the first call counts.
@@ -391,8 +378,9 @@ class Scope:
                 self.last_phase.end(at_ns=at_ns)
             recorder = self._recorder
             if recorder is not None:
-                self._remember_failure()
-                if self.kind == "game":
+                if self.kind == "interaction" and self.parent is not None:
+                    self._remember_failure(self.parent)
+                elif self.kind == "game":
                     recorder.games.closed(self.id)
                 if self.prompt is not None or self.response is not None or self.messages:
                     self.nbytes += _size(self.prompt) + _size(self.response)
@@ -401,19 +389,11 @@ class Scope:
         except Exception:
             drops.internal_error("ending a scope")
 
-    # A repeated interaction: the same type, power and phase once more, after one that failed.
-    def _repetition(self) -> tuple[int, SpanContext] | None:
-        if self.kind != "interaction" or self.parent is None or self.parent._repeated is None:
-            return None
-        return self.parent._repeated.get(self._identity())
-
+    # A repeated interaction: the same type and power once more below the same scope, after one that failed.
     def _identity(self) -> tuple[Any, ...]:
-        return self.inherited.get(sc.INTERACTION_TYPE), self.inherited.get(sc.POWER_NAME)
+        return self.kind, self.inherited.get(sc.INTERACTION_TYPE), self.inherited.get(sc.POWER_NAME)
 
-    def _remember_failure(self) -> None:
-        parent = self.parent
-        if self.kind != "interaction" or parent is None:
-            return
+    def _remember_failure(self, parent: Scope) -> None:
         if self.failures or self.attributes.get(sc.INTERACTION_SUCCESS) is False:
             if parent._repeated is None:
                 parent._repeated = {}
@@ -449,8 +429,11 @@ class Scope:
         if self._recorder is None or self.ended:
             return None
         try:
-            context = Context({**context_api.get_current(), KEY: self})
-            return context_api.attach(trace_api.set_span_in_context(self.span, context))
+            context = {**context_api.get_current(), KEY: self}
+            if _SPAN_KEY is not None:
+                context[_SPAN_KEY] = self.span
+                return context_api.attach(Context(context))
+            return context_api.attach(trace_api.set_span_in_context(self.span, Context(context)))
         except Exception:
             drops.internal_error("making a scope current")
             return None
@@ -460,9 +443,12 @@ class Scope:
             drops.warn_once(
                 "scope-again", "a scope that has ended was entered again; it records nothing more"
             )
-        self.start()
-        self._count += 1
-        self._tokens.append(self._attach())
+        elif not self.start_ns:
+            self.start()
+        self._entered += 1
+        if self._entered > 1:
+            self._outer_tokens += (self._token,)
+        self._token = self._attach()
         return self
 
     def __exit__(
@@ -471,10 +457,12 @@ class Scope:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> Literal[False]:
-        if self._tokens:
-            _detach(self._tokens.pop())
-        self._count -= 1
-        if self._count <= 0:
+        _detach(self._token)
+        self._entered -= 1
+        if self._entered > 0:
+            self._token, self._outer_tokens = self._outer_tokens[-1], self._outer_tokens[:-1]
+        else:
+            self._token = None
             self.end(exception)
         return False
 
@@ -495,17 +483,7 @@ class Scope:
 
     def fresh(self) -> Scope:
         """Return one like this that has not started."""
-        kind, name, handed_down, own, parent, attributes, more, prepare = self._settings
-        return Scope(
-            kind,
-            name,
-            handed_down=handed_down,
-            own=own,
-            parent=parent,
-            attributes=attributes,
-            more=more,
-            prepare=prepare,
-        )
+        return Scope(*self._settings)
 
     def __del__(self) -> None:
         # Nobody can end it any more: what it was told is not lost.
@@ -577,12 +555,11 @@ def _detach(token: Any) -> None:
     """
     if token is None:
         return
-    runtime = getattr(context_api, "_RUNTIME_CONTEXT", None)
-    if runtime is None:
+    if _RUNTIME is None:
         context_api.detach(token)
         return
     try:
-        runtime.detach(token)
+        _RUNTIME.detach(token)
     except ValueError:
         return
 
