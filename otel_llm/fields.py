@@ -115,7 +115,10 @@ def text_of(value: Any) -> str:
         return value
     if type(value).__module__.partition(".")[0] in _DEVICE_LIBRARIES:
         return f"<{type(value).__name__}>"
-    return str(value)
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def number(value: Any) -> float:
