@@ -69,6 +69,8 @@ class Runtime:
         self.logs: OwnProvider | None = None
         self.instruments: Instruments | None = None
         self.scope_instruments: ScopeInstruments | None = None
+        self.on_stop: list[Callable[[], object]] = []
+        """Called first when everything stops, while what they hand over is still recorded."""
         self._resource: Resource | None = None
 
     @property
@@ -207,6 +209,8 @@ class Runtime:
     def stop(self, timeout_s: float) -> bool:
         """Flush and stop everything within `timeout_s` seconds. One part that fails does not keep the others."""
         deadline = time.monotonic() + timeout_s
+        for callback in self.on_stop:
+            _safely("stopping", callback)
         calls.activate(None)
         done = _safely("stopping the queue", lambda: self.finisher.close(timeout_s))
         for processor in self.processors:
@@ -234,6 +238,7 @@ class Runtime:
         """Make a forked child fresh: its own queues, threads and store file, nothing of the parent's."""
         drops.reset()
         fresh = [
+            calls.active,
             self.finisher,
             self.seat,
             self.instruments,

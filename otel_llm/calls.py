@@ -60,6 +60,7 @@ class Recorder:
     __slots__ = (
         "describer",
         "finisher",
+        "forks",
         "games",
         "instruments",
         "limits",
@@ -82,6 +83,7 @@ class Recorder:
         one_trace_a_game: bool = False,
     ) -> None:
         self.games = OpenGames()
+        self.forks = 0
         if scope_instruments is not None:
             scope_instruments.games = self.games
         self.scope_instruments = scope_instruments
@@ -92,6 +94,11 @@ class Recorder:
         self.describer = describer
         self.instruments = instruments
         self.limits = limits
+
+    def after_fork_in_child(self) -> None:
+        """Leave the scopes that are open to the parent, which ends them."""
+        self.forks += 1
+        self.games.after_fork_in_child()
 
     def begin(
         self,
@@ -161,6 +168,7 @@ class CallRecord:
     scope: Scope | None = None
     streaming = False
     reading = False  # while the client reads for us, a close is not the program's
+    timed = True  # whether its start and end are its own, and not unknown, or those of a batch
     nbytes = _OVERHEAD_BYTES
     _first: float | None = None
     _last = 0.0
@@ -298,7 +306,7 @@ class CallRecord:
         cost: Cost | None = None
         try:
             call = self._parsed()
-            cost = recorder.describer.price(self, call)
+            cost = self._price(call)
             if self.span.is_recording():
                 self._describe(call, cost)
         except Exception:
@@ -310,6 +318,9 @@ class CallRecord:
             _sum_up(self.scope, call, cost, recorder.describer)
         if call is not None and recorder.instruments is not None and recorder.instruments.wanted:
             recorder.instruments.record_call(self, call, None if cost is None else cost.total)
+
+    def _price(self, call: LLMCall) -> Cost | None:
+        return self._recorder.describer.price(self, call)
 
     def _parsed(self) -> LLMCall:
         self.feed(self._pending)

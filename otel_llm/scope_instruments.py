@@ -84,7 +84,9 @@ class ScopeInstruments:
                 if duration is None:
                     return
                 labels = self._labels(scope, error_type)
-                duration.record(scope.duration_s, labels)
+                # Of what a program tells afterwards the time may be unknown, or that of a whole batch.
+                if sc.REPORTED not in scope.attributes or sc.INTERACTION_DURATION in scope.attributes:
+                    duration.record(scope.duration_s, labels)
                 if scope.kind == "interaction":
                     self._interaction(scope, labels)
         except Exception:

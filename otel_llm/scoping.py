@@ -88,6 +88,7 @@ class Scope:
     _at_ns: int | None = None
     _end_ns: int | None = None
     _start = 0.0
+    _forks = 0
     _recorder: Recorder | None = None
     _token: Any = None
     _outer_tokens: tuple[Any, ...] = ()
@@ -313,6 +314,7 @@ class Scope:
             if prepare is not None:
                 prepare(self)
             self._recorder = recorder
+            self._forks = recorder.forks
             self._start_span(recorder, current)
             if self.kind == "game":
                 recorder.games.opened(self.id)
@@ -377,7 +379,9 @@ class Scope:
                 self.last_phase.attributes[sc.LEFT_OPEN] = True
                 self.last_phase.end(at_ns=at_ns)
             recorder = self._recorder
-            if recorder is not None:
+            if (
+                recorder is not None and recorder.forks == self._forks
+            ):  # else it is the parent process that ends it
                 if self.kind == "interaction" and self.parent is not None:
                     self._remember_failure(self.parent)
                 elif self.kind == "game":

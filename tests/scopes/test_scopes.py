@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import threading
 import weakref
@@ -311,7 +312,7 @@ def test_a_loop_of_attempts_is_numbered_and_linked(captured: Captured) -> None:
             pass
     spans = [s for s in captured.spans() if s.name == "invoke_agent ITALY"]
     assert [s.attributes.get(sc.INTERACTION_ATTEMPT) for s in spans] == [None, 2, 3, 4, 5, 6, None]
-    for before, after in zip(spans[:5], spans[1:6], strict=True):
+    for before, after in itertools.pairwise(spans[:6]):
         (link,) = after.links
         assert link.context.span_id == before.context.span_id
         assert link.attributes[sc.LINK_KIND] == sc.LINK_RETRY_OF
