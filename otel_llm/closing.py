@@ -127,7 +127,12 @@ def _outcome(scope: Scope) -> tuple[str | None, str | None]:
         return str(given or category(str(outcome or ""))), None if outcome is None else str(outcome)
     if given is not None:
         return str(given), None
-    if succeeded is None and scope.kind == "interaction" and scope.totals.last_call_error is not None:
+    if (
+        succeeded is None
+        and scope.kind == "interaction"
+        and scope.has_totals
+        and scope.totals.last_call_error
+    ):
         # The program caught the failure of its last call and said nothing.
         totals = scope.totals
         return totals.last_call_error, f"the last of {totals.calls} calls failed: {totals.last_call_error}"
@@ -149,7 +154,8 @@ def _described(scope: Scope, describer: Describer, error_type: str | None) -> di
         out[sc.INTERACTION_SUCCESS] = error_type is None
     if scope.unusable:
         out[sc.INVALID_FIELDS] = tuple(dict.fromkeys(scope.unusable))
-    out.update(scope.totals.attributes())
+    if scope.has_totals:
+        out.update(scope.totals.attributes())
     out = describer.scoped(out)
     if scope.prompt is not None or scope.response is not None:
         call = _said(scope)
@@ -189,12 +195,12 @@ def _count_orders(out: dict[str, AttributeValue]) -> None:
 
 def _said(scope: Scope) -> LLMCall:
     call = LLMCall("", "")
-    call.input_messages = _messages(scope.prompt, "user")
-    call.output_messages = _messages(scope.response, "assistant")
+    call.input_messages = messages_of(scope.prompt, "user")
+    call.output_messages = messages_of(scope.response, "assistant")
     return call
 
 
-def _messages(said: Any, role: str) -> list[dict[str, Any]]:
+def messages_of(said: Any, role: str) -> list[dict[str, Any]]:
     """Return a text, or messages as SDKs take them, in the conventions' shape."""
     if said is None:
         return []
@@ -249,16 +255,18 @@ def _add_events(scope: Scope, describer: Describer) -> None:
 def _sum_up(scope: Scope, *, failed: bool) -> None:
     """Add what is known now to the scopes above; calls have added themselves."""
     above = scope.parent
-    kind = scope.inherited.get(sc.INTERACTION_TYPE)
-    power = scope.inherited.get(sc.POWER_NAME)
-    valid, invalid = (_int(scope.attributes.get(k)) for k in (sc.ORDERS_VALID_COUNT, sc.ORDERS_INVALID_COUNT))
+    if above is None:
+        return
+    is_interaction, is_phase = scope.kind == "interaction", scope.kind == "phase"
+    told = scope.attributes
+    kind: Any = scope.inherited.get(sc.INTERACTION_TYPE)
+    power: Any = scope.inherited.get(sc.POWER_NAME)
+    valid, invalid = _int(told.get(sc.ORDERS_VALID_COUNT)), _int(told.get(sc.ORDERS_INVALID_COUNT))
     while above is not None:
         totals = above.totals
-        if scope.kind == "interaction":
-            totals.add_interaction(
-                None if kind is None else str(kind), None if power is None else str(power), failed=failed
-            )
-        elif scope.kind == "phase":
+        if is_interaction:
+            totals.add_interaction(kind, power, failed=failed)
+        elif is_phase:
             totals.phases += 1
         totals.valid_orders += valid
         totals.invalid_orders += invalid

@@ -18,6 +18,7 @@ from otel_llm.version import VERSION
 if TYPE_CHECKING:
     from otel_llm.games import OpenGames
     from otel_llm.scoping import Scope
+    from otel_llm.totals import Totals
 
 _MAX_LABELS: Final = 2000
 """Distinct label sets kept at most; what comes on top goes without them."""
@@ -93,20 +94,23 @@ class ScopeInstruments:
             drops.internal_error("measuring a scope")
 
     def _interaction(self, scope: Scope, labels: Labels) -> None:
-        totals = scope.totals
-        if len(totals.calls_by_model) == 1:
-            labels = {**labels, sc.REQUEST_MODEL: next(iter(totals.calls_by_model))}
-        labels.pop(sc.ERROR_TYPE, None)
-        for kind, n in (("input", totals.input_tokens), ("output", totals.output_tokens)):
-            if n:
-                self._tokens.add(n, {**labels, sc.TOKEN_TYPE: kind})
-        if totals.cost:
-            self._cost.add(totals.cost, labels)
+        labels = {key: value for key, value in labels.items() if key != sc.ERROR_TYPE}
+        if scope.has_totals:
+            self._calls(scope.totals, labels)
         told = scope.attributes
         for key, valid in ((sc.ORDERS_VALID_COUNT, True), (sc.ORDERS_INVALID_COUNT, False)):
             count = told.get(key)
             if isinstance(count, int) and count:
                 self._orders.add(count, {**labels, sc.ORDER_VALID: valid})
+
+    def _calls(self, totals: Totals, labels: Labels) -> None:
+        if len(totals.calls_by_model) == 1:
+            labels[sc.REQUEST_MODEL] = next(iter(totals.calls_by_model))
+        for kind, n in (("input", totals.input_tokens), ("output", totals.output_tokens)):
+            if n:
+                self._tokens.add(n, {**labels, sc.TOKEN_TYPE: kind})
+        if totals.cost:
+            self._cost.add(totals.cost, labels)
 
     def _labels(self, scope: Scope, error_type: str | None) -> Labels:
         source: Mapping[str, Any] = scope.inherited

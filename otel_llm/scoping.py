@@ -156,6 +156,11 @@ class Scope:
         return found
 
     @property
+    def has_totals(self) -> bool:
+        """Whether anything was added up so far."""
+        return self._totals is not None
+
+    @property
     def started(self) -> bool:
         """Whether it has started."""
         return bool(self.start_ns)
@@ -224,9 +229,9 @@ class Scope:
         """
         if not self.ended:
             if prompt is not None:
-                self.prompt = _frozen(prompt)
+                self.prompt = frozen(prompt)
             if response is not None:
-                self.response = _frozen(response)
+                self.response = frozen(response)
         return self
 
     def message(
@@ -568,7 +573,7 @@ def _detach(token: Any) -> None:
         return
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """Return what was said in a form that nobody changes any more: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return value
