@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from opentelemetry.trace import Status, StatusCode
 
-from otel_llm import drops, fields
+from otel_llm import drops, fields, hooks
 from otel_llm import semconv as sc
 from otel_llm.content import ContentPolicy, marker
 from otel_llm.errors import qualified_name, text_of
@@ -109,6 +109,9 @@ def close(scope: Scope, recorder: Recorder) -> None:
     finally:
         # Whatever happened above, the span ends: the program's trace must not have a hole.
         span.end(scope.end_ns)
+    if hooks.active:
+        told = {**scope.own, **scope.inherited, **described}
+        hooks.finished(scope.kind, span, scope.name, told, scope.start_ns, scope.end_ns, error_type)
     _sum_up(scope, failed=error_type is not None)
     if recorder.scope_instruments is not None:
         recorder.scope_instruments.record(scope, error_type)
@@ -160,6 +163,8 @@ def _described(scope: Scope, describer: Describer, error_type: str | None) -> di
     if scope.prompt is not None or scope.response is not None:
         call = _said(scope)
         out.update(describer.content(call, policy))
+        if hooks.analysing:
+            out.update(hooks.analyse(call, describer.scrub))
         if kept is not policy:
             extra.update(describer.content(call, kept))
     if kept is not policy and scope.messages and kept in _TEXTUAL:
@@ -262,6 +267,8 @@ def _sum_up(scope: Scope, *, failed: bool) -> None:
     kind: Any = scope.inherited.get(sc.INTERACTION_TYPE)
     power: Any = scope.inherited.get(sc.POWER_NAME)
     valid, invalid = _int(told.get(sc.ORDERS_VALID_COUNT)), _int(told.get(sc.ORDERS_INVALID_COUNT))
+    if is_phase and scope.has_totals and (scope.totals.valid_orders or scope.totals.invalid_orders):
+        valid = invalid = 0  # its interactions have told of them
     while above is not None:
         totals = above.totals
         if is_interaction:

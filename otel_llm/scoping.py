@@ -19,7 +19,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, propagation
 
-from otel_llm import calls, drops, fields
+from otel_llm import calls, drops, fields, hooks
 from otel_llm import semconv as sc
 from otel_llm.closing import Failure, Message, Said, close, failure_of
 from otel_llm.content import dumps
@@ -69,6 +69,7 @@ class Scope:
         parent: the scope that it belongs to, None for none; known once it has started.
         inherited: attributes that all spans below it get.
         ended: whether it has ended.
+        below: how many model calls and scopes have begun right below it.
         last_phase: of a game, the phase that started last; None before the first.
     """
 
@@ -83,6 +84,7 @@ class Scope:
     prompt: Any = None
     response: Any = None
     ended = False
+    below = 0
     nbytes = _OVERHEAD_BYTES
     start_ns = 0
     _at_ns: int | None = None
@@ -235,7 +237,13 @@ class Scope:
         return self
 
     def message(
-        self, content: Any = None, *, recipients: Any = (), sender: Any = None, private: bool | None = None
+        self,
+        content: Any = None,
+        *,
+        recipients: Any = (),
+        sender: Any = None,
+        private: bool | None = None,
+        at_ns: int | None = None,
     ) -> Self:
         """Tell of a message that one player sent: an event, its text as the content policy says.
 
@@ -244,6 +252,7 @@ class Scope:
             recipients: one player or several; nobody stands for everybody.
             sender: default: the power of this scope.
             private: default: whether there are recipients.
+            at_ns: when it was sent, in nanoseconds since the epoch; default: now.
         """
         try:
             if len(self.messages) >= _MAX_EVENTS or self.ended:
@@ -253,7 +262,7 @@ class Scope:
             self.messages = [
                 *self.messages,
                 Message(
-                    time_ns(),
+                    time_ns() if at_ns is None else int(at_ns),
                     fields.text_of(sender if sender is not None else self.inherited.get(sc.POWER_NAME, "")),
                     to,
                     bool(to) if private is None else bool(private),
@@ -311,6 +320,8 @@ class Scope:
                 while at is not None and at.kind not in under:
                     at = at.parent
             self.parent = at
+            if at is not None:
+                at.below += 1
             recorder = calls.active
             if recorder is None:
                 if at is not None:
@@ -346,6 +357,8 @@ class Scope:
         self.span = recorder.seat.tracer().start_span(
             self.name, base, trace_api.SpanKind.INTERNAL, attributes, links, self.start_ns
         )
+        if hooks.starts:
+            hooks.started(self.kind, self.span, self.name, attributes, self.start_ns)
         if self.kind == "phase" and (game := self.game) is not None:
             game.last_phase = self
 
