@@ -112,6 +112,8 @@ GAME_IN_TRAINING: Final = "game.training.enabled"
 GAME_EPISODE: Final = "game.training.episode"
 GAME_TRAINING_STEP: Final = "game.training.step"
 GAME_REWARD: Final = "game.training.reward"
+GAME_BATCH_SIZE: Final = "game.training.batch.size"  # answers that were generated together with this one
+GAME_BATCH_DURATION: Final = "game.training.batch.duration"  # seconds that all of them took together
 
 PHASE_NAME: Final = "game.phase.name"
 PHASE_YEAR: Final = "game.phase.year"
@@ -138,6 +140,9 @@ INTERACTION_DIARY: Final = "game.interaction.diary"
 INTERACTION_MODEL_PARAMETERS: Final = "game.interaction.model_parameters"
 INTERACTION_PARSED: Final = "game.interaction.parsed"  # the parsed answer, as JSON
 INTERACTION_DURATION: Final = "game.interaction.response_time"  # seconds, where the program gave it
+INTERACTION_TOKENS_PREFIX: Final = (
+    "game.interaction.tokens."  # + a kind the program gave beyond input and output
+)
 
 ORDERS_SUBMITTED: Final = "game.orders.submitted"
 ORDERS_INVALID: Final = "game.orders.invalid"
@@ -170,16 +175,21 @@ EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
 CUSTOM_PREFIX: Final = "otel_llm.custom."  # + the program's own name
 LENGTH_SUFFIX: Final = "_length"  # after the name of an attribute whose text is not kept: its characters
 LEFT_OPEN: Final = "otel_llm.left_open"  # nobody ended the scope; its parent's end, or its loss, did
+REPORTED: Final = "otel_llm.reported"  # told by the program after the fact, not seen on the wire
+UNTIMED: Final = "otel_llm.untimed"  # its start and end are no latency: unknown, or those of a whole batch
+PROJECT_NAME: Final = "otel_llm.project.name"  # where the program wants its figures shown
+PROJECT_ENTITY: Final = "otel_llm.project.entity"
 INVALID_FIELDS: Final = "otel_llm.invalid_fields"  # names of fields whose values could not be used
 SCOPE_KIND: Final = "otel_llm.scope"  # game, phase, interaction, step …
 SAMPLING_WEIGHT: Final = "otel_llm.sampling.weight"  # how many spans this one stands for
-SAMPLING_REASON: Final = "otel_llm.sampling.reason"  # error, slow, rare, share
+SAMPLING_REASON: Final = "otel_llm.sampling.reason"  # error, forced, slow, rare, scope (never thinned), share
 TEXT_PREFIX: Final = "otel_llm.text."  # + input or output, + a feature that an analyser found
 
 # --- other people's -------------------------------------------------------------------------------
 # By these, instrumentations with conventions of their own mark the span of a model call.
 OPENINFERENCE_SPAN_KIND: Final = "openinference.span.kind"
 OPENLLMETRY_REQUEST_TYPE: Final = "llm.request.type"
+OVERFLOW: Final = "otel.metric.overflow"  # OpenTelemetry's label for what exceeds a metric's cardinality
 
 # --- resource -------------------------------------------------------------------------------------
 DISTRO_NAME: Final = "telemetry.distro.name"

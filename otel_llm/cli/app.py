@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from otel_llm.cli.errors import command
+from otel_llm.cli.errors import CliError, command
 from otel_llm.version import VERSION
 
 app = typer.Typer(
@@ -43,6 +43,9 @@ Since = Annotated[
     str | None, typer.Option("--since", metavar="WHEN", help="Only what began since: 10m, 2h, 7d, or a time.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Game = Annotated[
+    str | None, typer.Option("--game", metavar="ID", help="One game, by its id or the beginning of it.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -146,13 +149,24 @@ def show(
         typer.Argument(metavar="TRACE_ID", help="One trace, by its id or the first digits of it."),
     ] = None,
     last: Annotated[
-        int, typer.Option("--last", "-n", min=1, metavar="N", help="How many of the newest.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            "--last", "-n", min=1, metavar="N", help="How many of the newest.  [5 traces, all games]"
+        ),
+    ] = None,
     model: Model = None,
     errors: Errors = False,
     min_duration: MinDuration = None,
     attribute: Attribute = None,
     since: Since = None,
+    games: Annotated[bool, typer.Option("--games", help="A list of games instead.")] = False,
+    game: Game = None,
+    phase: Annotated[
+        str | None, typer.Option("--phase", metavar="NAME", help="With --game: this phase as a tree.")
+    ] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Figures of all games, or of one: latency, success, cost …")
+    ] = False,
     full: Annotated[
         bool, typer.Option("--full", help="Every span, its attributes, and what was said.")
     ] = False,
@@ -162,6 +176,7 @@ def show(
     """Show traces as trees: times, tokens, cost, tools, retries, errors. The newest comes last.
 
     A filter selects traces that have a matching span. Large traces are folded; --full unfolds them.
+    --game shows a game at a glance: its phases, what they cost, what went wrong.
 
     \b
     With --json, one document: {"schema": "otel_llm.traces/1", "traces": [...]}. A trace has trace_id,
@@ -172,14 +187,29 @@ def show(
     status_description, attributes, events, links, resource, scope. What is not known is null.
 
     \b
+    {"schema": "otel_llm.game/1", ...} of --game has game_id, name, status, outcome, winners, players,
+    models, start, start_ns, end_ns, last_ns, duration_s, episode, step, training, reward, totals, phases
+    (each with totals and interactions), interactions and loose_calls outside of phases, messages,
+    trouble, attributes; --full adds each interaction's calls, attributes, prompt and response.
+    {"schema": "otel_llm.games/1", "games": [...]} of --games has the same without what happened.
+    {"schema": "otel_llm.stats/1", ...} of --stats has games, interactions, calls, latency_of_calls,
+    latency_of_interactions, success, cost (rows grouped `by`), patterns, correspondence, models,
+    episodes, reward_correlations, slowest. The fields are those of otel_llm.analysis.
+
+    \b
     Examples:
       otel-llm show
+      otel-llm show --games
+      otel-llm show --game diplomacy-7
+      otel-llm show --game diplomacy-7 --phase S1901M --full
+      otel-llm show --stats --since 2h
       otel-llm show 4bf92f35 --full
       otel-llm show --errors --since 10m
       otel-llm show --model gpt-5 --min-duration 3s --last 20
       otel-llm show -a game.id=7 --json | jq '.traces[].cost_usd'
     """  # noqa: D301 (\b keeps the lines as they are)
     from otel_llm.cli.filters import Filters
+    from otel_llm.cli.show import DEFAULT_LAST
     from otel_llm.cli.show import show as show_traces
 
     filters = Filters.parse(
@@ -190,7 +220,36 @@ def show(
         attributes=attribute or (),
         since=since,
     )
-    return show_traces(trace_id, filters, last=last, full=full, as_json=json, store=store)
+    if game is None and not games and not stats:
+        if phase is not None:
+            raise CliError("--phase is of a game: name it with --game ID")
+        return show_traces(trace_id, filters, last=last or DEFAULT_LAST, full=full, as_json=json, store=store)
+    chosen = "--game" if game is not None else "--games" if games else "--stats"
+    clashing = [
+        name
+        for name, is_given in (
+            ("a trace id", trace_id is not None),
+            ("--phase", phase is not None and (game is None or stats)),
+            ("--games", games and game is not None),
+            ("--stats", stats and games),
+            ("--last", last is not None and not games),
+            ("--since", since is not None and game is not None),
+            ("--model", model is not None),
+            ("--errors", errors),
+            ("--min-duration", min_duration is not None),
+            ("--attribute", bool(attribute)),
+        )
+        if is_given
+    ]
+    if clashing:
+        raise CliError(f"{chosen} does not go with {' or '.join(clashing)}")
+    from otel_llm.cli.games import show_game, show_games, show_stats
+
+    if game is not None:
+        return show_game(game, phase=phase, stats=stats, full=full, as_json=json, store=store)
+    if games:
+        return show_games(filters, last=last, as_json=json, store=store)
+    return show_stats(filters, full=full, as_json=json, store=store)
 
 
 @app.command()
@@ -200,6 +259,12 @@ def tail(
     errors: Errors = False,
     min_duration: MinDuration = None,
     attribute: Attribute = None,
+    game: Annotated[
+        str | None,
+        typer.Option(
+            "--game", metavar="ID", help="One game: its interactions, messages, orders, phases, calls."
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Spans that have nothing to do with models, too.")
     ] = False,
@@ -221,12 +286,18 @@ def tail(
       otel-llm tail
       otel-llm tail --errors --model gpt-5
       otel-llm tail --json --for 60 > calls.jsonl
+      otel-llm tail --game diplomacy-7
     """  # noqa: D301 (\b keeps the lines as they are)
     from otel_llm.cli.filters import Filters
     from otel_llm.cli.tail import tail as follow
 
     filters = Filters.parse(
-        time.time_ns(), model=model, errors=errors, min_duration=min_duration, attributes=attribute or ()
+        time.time_ns(),
+        model=model,
+        errors=errors,
+        min_duration=min_duration,
+        attributes=attribute or (),
+        game=game,
     )
     return follow(
         filters, as_json=json, everything=everything, from_start=from_start, for_s=for_seconds, store=store
@@ -291,3 +362,36 @@ def replay(
         since=since,
     )
     return send(run_or_dir or store, filters, to=to, endpoint=endpoint, everything=everything)
+
+
+@app.command()
+@command
+def report(
+    game: Game = None,
+    since: Since = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Only what began before: an age, or a time.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to.  [otel-llm-report.html]")
+    ] = Path("otel-llm-report.html"),
+    no_content: Annotated[
+        bool, typer.Option("--no-content", help="Leave out what was said, even where the store has it.")
+    ] = False,
+    store: Store = None,
+) -> int:
+    """Write a game, or all that happened in a time, as one HTML file that opens without a network.
+
+    Timeline of phases and interactions, centres, who wrote to whom, times, tokens, cost, invalid orders,
+    errors and repeated attempts, training progress, and every interaction with what was said in it. Where
+    there is no game: calls by model and trace. What models said cannot run in it.
+
+    \b
+    Examples:
+      otel-llm report --game diplomacy-7
+      otel-llm report --since 2h --output games.html
+      otel-llm report --since 2026-11-20 --until 2026-11-21 --no-content
+    """  # noqa: D301 (\b keeps the lines as they are)
+    from otel_llm.cli.report import report as write
+
+    return write(game, since=since, until=until, output=output, content=not no_content, store=store)

@@ -91,7 +91,7 @@ def _patched(status: Mapping[str, Any]) -> Iterable[Fact]:
     if not status.get("found"):
         yield "nothing", "no instrumentor of ours is installed", "bad"
     for what, number in status.get("dropped", {}).items():
-        yield "dropped", f"{number} {what}", "bad"
+        yield "dropped", f"{number} {what}", _dropped_style(what)
 
 
 def _settings(settings: Mapping[str, Mapping[str, str]]) -> Iterable[Fact]:
@@ -134,8 +134,12 @@ def _store(store: Mapping[str, Any]) -> Iterable[Fact]:
     if store["newest_trace_ns"] is not None:
         yield "newest trace", figures.moment(store["newest_trace_ns"], time.time_ns()), ""
     for what, number in store["dropped"].items():
-        yield "dropped", f"{figures.count(number)} {what}", "bad"
+        yield "dropped", f"{figures.count(number)} {what}", _dropped_style(what)
     if not store["dropped"]:
         yield "dropped", "nothing", "good"
     for problem in store["unreadable"]:
         yield "unreadable", problem, "bad"
+
+
+def _dropped_style(what: str) -> str:
+    return "quiet" if what.endswith("_sampled") else "bad"  # sampling was asked for

@@ -1,23 +1,16 @@
-"""What a stored span says about a model call, a tool or an agent, under the names of either dialect.
-
-Values come from files, perhaps from programs other than ours: what has not the type it should have is left out.
-"""
+"""What a stored span says about a model call, a tool, an agent or a game, under the names of either dialect."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from otel_llm import semconv as sc
+from otel_llm.analysis.values import CALL_OPERATIONS, error_of, label, number, retry_of, text, texts, whole
 
 if TYPE_CHECKING:
     from otel_llm.store import StoredSpan
-
-CALL_OPERATIONS: Final = frozenset({*sc.INFERENCE_OPERATIONS, sc.EMBEDDINGS, sc.FETCH_RESPONSE})
-"""Operations that are calls of a model: what is counted, and summed up in tokens and money. Agents and
-workflows may repeat on their own spans what their calls used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +36,8 @@ class Facts:
         retry_after_s: what a refusal said.
         attempt: which retry it is; 0 for a first attempt.
         retry_of: (trace id, span id) of the attempt before.
+        scope: what the program called it: `game`, `phase`, `interaction` …; None where it did not.
+        interaction: the type of an interaction; None on all other spans.
     """
 
     operation: str | None = None
@@ -63,6 +58,8 @@ class Facts:
     retry_after_s: float | None = None
     attempt: int = 0
     retry_of: tuple[str, str] | None = None
+    scope: str | None = None
+    interaction: str | None = None
 
     @property
     def is_call(self) -> bool:
@@ -78,27 +75,34 @@ class Facts:
     def of(cls, span: StoredSpan) -> Facts:
         """Read the facts off a span."""
         a = span.attributes
-        asked, answered = _text(a, sc.REQUEST_MODEL), _text(a, sc.RESPONSE_MODEL)
-        error_type, error_message = _error(span)
+        asked, answered = text(a, sc.REQUEST_MODEL), text(a, sc.RESPONSE_MODEL)
+        error_type, error_message = error_of(span)
+        scope = text(a, sc.SCOPE_KIND)
+        is_interaction = scope == "interaction"
+        attempt = whole(a, sc.HTTP_RESEND_COUNT) or 0
+        if is_interaction:
+            attempt = max(0, (whole(a, sc.INTERACTION_ATTEMPT) or 1) - 1)
         return cls(
-            operation=_text(a, sc.OPERATION_NAME),
+            operation=text(a, sc.OPERATION_NAME),
             model=asked or answered,
             answered_by=answered if asked and answered != asked else None,
-            ttft_s=_number(a, sc.RESPONSE_TIME_TO_FIRST_CHUNK),
-            input_tokens=_whole(a, sc.USAGE_INPUT_TOKENS),
-            output_tokens=_whole(a, sc.USAGE_OUTPUT_TOKENS),
-            cache_read=_whole(a, sc.USAGE_CACHE_READ),
-            cache_write=_whole(a, sc.USAGE_CACHE_WRITE, sc.V1_41[sc.USAGE_CACHE_WRITE]),
-            reasoning=_whole(a, sc.USAGE_REASONING),
-            cost=_number(a, sc.COST_TOTAL),
-            finish_reasons=_texts(a, sc.RESPONSE_FINISH_REASONS),
-            tool_calls=_texts(a, sc.OUTPUT_TOOL_CALLS),
+            ttft_s=number(a, sc.RESPONSE_TIME_TO_FIRST_CHUNK),
+            input_tokens=whole(a, sc.USAGE_INPUT_TOKENS),
+            output_tokens=whole(a, sc.USAGE_OUTPUT_TOKENS),
+            cache_read=whole(a, sc.USAGE_CACHE_READ),
+            cache_write=whole(a, sc.USAGE_CACHE_WRITE, sc.V1_41[sc.USAGE_CACHE_WRITE]),
+            reasoning=whole(a, sc.USAGE_REASONING),
+            cost=number(a, sc.COST_TOTAL),
+            finish_reasons=texts(a, sc.RESPONSE_FINISH_REASONS),
+            tool_calls=texts(a, sc.OUTPUT_TOOL_CALLS),
             error_type=error_type,
             error_message=error_message,
-            status_code=_whole(a, sc.HTTP_STATUS_CODE),
-            retry_after_s=_number(a, sc.RETRY_AFTER),
-            attempt=_whole(a, sc.HTTP_RESEND_COUNT) or 0,
-            retry_of=_retry_of(span),
+            status_code=whole(a, sc.HTTP_STATUS_CODE),
+            retry_after_s=number(a, sc.RETRY_AFTER),
+            attempt=attempt,
+            retry_of=retry_of(span),
+            scope=scope,
+            interaction=label(a, sc.INTERACTION_TYPE) if is_interaction else None,
         )
 
 
@@ -134,50 +138,3 @@ class Totals:
 
 def _plus(total: int | None, more: int | None) -> int | None:
     return total if more is None else (total or 0) + more
-
-
-def _text(attributes: Mapping[str, Any], key: str) -> str | None:
-    value = attributes.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _texts(attributes: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    value = attributes.get(key)
-    if isinstance(value, str):
-        return (value,)
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
-
-
-def _number(attributes: Mapping[str, Any], key: str) -> float | None:
-    value = attributes.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _whole(attributes: Mapping[str, Any], *keys: str) -> int | None:
-    for key in keys:
-        if (value := _number(attributes, key)) is not None:
-            return int(value)
-    return None
-
-
-def _error(span: StoredSpan) -> tuple[str | None, str | None]:
-    a = span.attributes
-    error_type = _text(a, sc.ERROR_TYPE)
-    if error_type is None and span.status != "error":
-        return None, None
-    message = _text(a, sc.ERROR_MESSAGE) or span.status_description
-    for event in reversed(span.events):
-        if event.name == "exception":  # how OpenTelemetry's own API records one
-            error_type = error_type or _text(event.attributes, sc.EXCEPTION_TYPE)
-            message = message or _text(event.attributes, sc.EXCEPTION_MESSAGE)
-            break
-    return error_type or "error", message
-
-
-def _retry_of(span: StoredSpan) -> tuple[str, str] | None:
-    for link in span.links:
-        if link.attributes.get(sc.LINK_KIND) == sc.LINK_RETRY_OF:
-            return link.trace_id, link.span_id
-    return None

@@ -9,6 +9,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_llm import semconv as sc
 from otel_llm.cli.errors import CliError
 from otel_llm.cli.facts import Facts
 
@@ -47,6 +48,7 @@ class Filters:
         min_duration: str | None = None,
         attributes: Sequence[str] = (),
         since: str | None = None,
+        game: str | None = None,
     ) -> Filters:
         """Read the filters off a command line.
 
@@ -61,12 +63,16 @@ class Filters:
                     f"--attribute is {text!r}; it accepts KEY=VALUE, such as gen_ai.agent.name=planner"
                 )
             pairs[key.strip()] = value
+        if game is not None:
+            from otel_llm.redaction import Scrubber
+
+            pairs[sc.GAME_ID] = Scrubber().text(game)  # as the store has it
         return cls(
             model=model,
             errors=errors,
             min_duration_s=None if min_duration is None else seconds("--min-duration", min_duration),
             attributes=pairs,
-            since_ns=None if since is None else _since(since, now_ns),
+            since_ns=None if since is None else when("--since", since, now_ns),
         )
 
     @property
@@ -119,13 +125,18 @@ def seconds(option: str, text: str) -> float:
     return value
 
 
-def _since(text: str, now_ns: int) -> int:
+def when(option: str, text: str, now_ns: int) -> int:
+    """Return nanoseconds since the epoch from an age (`30s`, `10m`, `2h`, `7d`) or a time (`2026-11-21T09:30`).
+
+    Raises:
+        CliError: it is neither.
+    """
     match = _AGE.fullmatch(text.strip())
     if match:
         return now_ns - int(float(match["number"]) * _UNITS[match["unit"]] * 1e9)
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp() * 1e9)
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         raise CliError(
-            f"--since is {text!r}; it accepts an age (30s, 10m, 2h, 7d) or a time (2026-11-21T09:30)"
+            f"{option} is {text!r}; it accepts an age (30s, 10m, 2h, 7d) or a time (2026-11-21T09:30)"
         ) from None

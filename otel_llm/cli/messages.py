@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_llm import semconv as sc
+from otel_llm.analysis.conversation import decoded, part_text, plain
 from otel_llm.cli.lines import Line
 from otel_llm.cli.text import fit, many_lines, one_line, wrap
 from otel_llm.cli.text import width as cells
@@ -48,7 +48,7 @@ def _pairs(attributes: Mapping[str, Any], width: int) -> list[Line]:
     """Return attributes by key, as many on a line as fit, long ones wrapped."""
     lines: list[Line] = []
     for key, value in sorted(attributes.items()):
-        pieces = wrap(f"{one_line(key)}={one_line(_plain(value))}", width)
+        pieces = wrap(f"{one_line(key)}={one_line(plain(value))}", width)
         if lines and len(pieces) == 1 and lines[-1].width + 2 + cells(pieces[0]) <= width:
             lines[-1].add("  ").add(pieces[0], "quiet")
         else:
@@ -57,42 +57,23 @@ def _pairs(attributes: Mapping[str, Any], width: int) -> list[Line]:
 
 
 def _content_lines(key: str, value: Any, width: int) -> Iterator[Line]:
-    decoded = _decoded(value)
-    if decoded is None:  # cut off in the middle, or not ours
+    items = decoded(value)
+    if items is None:  # cut off in the middle, or not ours
         yield from _said(key.rpartition(".")[2], str(value), width)
     elif key == sc.SYSTEM_INSTRUCTIONS:
-        for part in decoded:
+        for part in items:
             yield from _said("system", part_text(part), width)
     elif key == sc.TOOL_DEFINITIONS:
-        names = [str(tool.get("name", "?")) if isinstance(tool, Mapping) else str(tool) for tool in decoded]
+        names = [str(tool.get("name", "?")) if isinstance(tool, Mapping) else str(tool) for tool in items]
         yield from _said("tools", ", ".join(names), width)
     else:
-        for message in decoded:
+        for message in items:
             if not isinstance(message, Mapping):
                 yield from _said("?", str(message), width)
                 continue
             parts = message.get("parts")
             for part in parts if isinstance(parts, list) else []:
                 yield from _said(str(message.get("role", "?")), part_text(part), width)
-
-
-def part_text(part: Any) -> str:
-    """Return one part of a message as text: what was said, or what kind of thing it is."""
-    if not isinstance(part, Mapping):
-        return str(part)
-    kind = part.get("type")
-    if kind == "tool_call":
-        arguments = part.get("arguments")
-        return f"→ {part.get('name', '?')}({arguments if isinstance(arguments, str) else _plain(arguments)})"
-    if kind == "tool_call_response":
-        answer = part.get("response", part.get("result"))
-        return f"= {answer if isinstance(answer, str) else _plain(answer)}"
-    said = part.get("content")
-    if kind == "text" and isinstance(said, str):
-        return said
-    if kind == "reasoning" and isinstance(said, str):
-        return f"(thinks) {said}"
-    return f"[{_plain(dict(part))}]"
 
 
 def _said(role: str, said: str, width: int) -> Iterator[Line]:
@@ -103,21 +84,3 @@ def _said(role: str, said: str, width: int) -> Iterator[Line]:
             label = one_line(role, max(margin - 1, 1)) if first else ""
             first = False
             yield Line.of(label, "role").pad(margin).add(piece)
-
-
-def _decoded(value: Any) -> list[Any] | None:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return list(value) if isinstance(value, list | tuple) else None
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        return str(value)

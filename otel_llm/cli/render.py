@@ -18,12 +18,15 @@ from otel_llm.cli.lines import Line
 from otel_llm.cli.messages import detail_lines
 from otel_llm.cli.text import fit, one_line, width, wrap
 from otel_llm.cli.tree import Folded, Node, Row, build, rows, walk
+from otel_llm.cli.turns import game_remarks, title
 
 if TYPE_CHECKING:
     from otel_llm.store import StoredSpan
 
 BUDGET: Final = 60
 """Lines of a trace that is not asked for in full."""
+_PHASE_BUDGET: Final = 240
+"""The same for a phase of a game: with seven powers it has some ninety interactions, and all are looked for."""
 
 _NAME_MAX: Final = 36
 _NAME_MIN: Final = 16
@@ -62,7 +65,8 @@ def trace_lines(trace_id: str, spans: Sequence[StoredSpan], style: Style) -> lis
     """
     roots = build(spans)
     lines = _header(trace_id, roots, style)
-    shown = rows(roots, None if style.full else BUDGET)
+    budget = _PHASE_BUDGET if any(node.facts.scope == "phase" for node in roots) else BUDGET
+    shown = rows(roots, None if style.full else budget)
     layout = _Layout(shown, style, roots)
     if layout.wide and len(shown) > 1:  # one row speaks for itself
         lines.append(layout.heading())
@@ -134,8 +138,8 @@ class _Layout:
 
     def heading(self) -> Line:
         line = Line().pad(self._name + (self._bar + 2 if self._bar else 0))
-        for title, cells in _COLUMNS:
-            line.add(title.rjust(cells), "quiet")
+        for heading, cells in _COLUMNS:
+            line.add(heading.rjust(cells), "quiet")
         return line
 
     def row(self, row: Row) -> list[Line]:
@@ -155,11 +159,11 @@ class _Layout:
             usage = (facts.input_tokens, facts.output_tokens, facts.cost) if facts.is_call else (None,) * 3
             cells = [figures.duration(took), figures.duration(facts.ttft_s), *_counts(*usage)]
             begin, end = span.start_ns, span.end_ns
-        title = _title(content)
+        name = _title(content)
         lines = (
-            self._wide_row(branch, title, span_style, cells, remarks, self._draw(begin, end), row)
+            self._wide_row(branch, name, span_style, cells, remarks, self._draw(begin, end), row)
             if self.wide
-            else self._narrow_row(branch, title, span_style, cells, remarks, row)
+            else self._narrow_row(branch, name, span_style, cells, remarks, row)
         )
         if self._style.full and isinstance(content, Node):
             prefix = self._stem(row)
@@ -172,14 +176,14 @@ class _Layout:
     def _wide_row(
         self,
         branch: str,
-        title: str,
+        name: str,
         style: str,
         cells: Sequence[str],
         remarks: list[tuple[str, str]],
         bar: str,
         row: Row,
     ) -> list[Line]:
-        line = Line.of(branch, "quiet").add(fit(title, max(self._name - width(branch), 8)), style)
+        line = Line.of(branch, "quiet").add(fit(name, max(self._name - width(branch), 8)), style)
         line.pad(self._name)
         if self._bar:
             line.add("  ").add(bar, "bad" if style == "bad" else "bar")
@@ -194,15 +198,15 @@ class _Layout:
     def _narrow_row(
         self,
         branch: str,
-        title: str,
+        name: str,
         style: str,
         cells: Sequence[str],
         remarks: list[tuple[str, str]],
         row: Row,
     ) -> list[Line]:
         took, ttft, given, got, cost = cells
-        name = fit(title, max(self._style.width - width(branch) - width(took) - 2, 8))
-        line = Line.of(branch, "quiet").add(name, style)
+        fitting = fit(name, max(self._style.width - width(branch) - width(took) - 2, 8))
+        line = Line.of(branch, "quiet").add(fitting, style)
         if took:
             line.add(f"  {took}")
         more = [(f"ttft {ttft}", "")] if ttft else []
@@ -281,10 +285,14 @@ class _Layout:
         if node.orphan:
             found.append(("parent not in the store", "quiet"))
         found += call_remarks(facts)
+        found += game_remarks(span, facts, None) if self._style.full else game_remarks(span, facts)
         return found
 
     def _retry(self, facts: Facts) -> str:
-        text = f"retry {facts.attempt}" if facts.attempt else "retry"
+        if facts.interaction is None:
+            text = f"retry {facts.attempt}" if facts.attempt else "retry"
+        else:
+            text = f"attempt {facts.attempt + 1}" if facts.attempt else "attempted again"
         if facts.retry_of is None:
             return text
         trace_id, span_id = facts.retry_of
@@ -308,7 +316,7 @@ def _counts(given: int | None, got: int | None, cost: float | None) -> list[str]
 
 def _title(content: Node | Folded) -> str:
     if isinstance(content, Node):
-        return one_line(content.span.name, 200)
+        return title(content.span, content.facts)
     if content.below:
         return f"… {figures.plural(content.size, 'span')} below"
     return f"… {figures.count(len(content.tops))} more"
@@ -321,7 +329,7 @@ def _folded_remarks(content: Folded, totals: Totals) -> list[tuple[str, str]]:
     if totals.open:
         found.append((f"{totals.open} open", "warn"))
     if not content.below:
-        names = Counter(one_line(node.span.name, 60) for node in content.tops).most_common(3)
+        names = Counter(title(node.span, node.facts, 60) for node in content.tops).most_common(3)
         rest = len(content.tops) - sum(n for _, n in names)
         told = [f"{figures.count(n)} × {name}" for name, n in names] + ([f"{rest} others"] if rest else [])
         found.append((", ".join(told), "quiet"))

@@ -48,13 +48,19 @@ def show(
         more = len(summaries) > last
         found = [(s.trace_id, reader.trace(s.trace_id)) for s in reversed(summaries[:last])]
         found = [(identifier, spans) for identifier, spans in found if spans]  # removed meanwhile
+    show_found(found, full=full, as_json=as_json)
+    if not as_json:
+        _advise(found, filters, more=more, full=full, last=last, single=trace_id is not None)
+    reading.report(reader)
+    return 0
+
+
+def show_found(found: Found, *, full: bool, as_json: bool) -> None:
+    """Print traces as trees, or as one JSON document."""
     if as_json:
         sys.stdout.write(documents.dumps(documents.traces(found), indent=2) + "\n")
     else:
         _print(found, full=full)
-        _advise(found, filters, more=more, full=full, last=last, single=trace_id is not None)
-    reading.report(reader)
-    return 0
 
 
 def _print(found: Found, *, full: bool) -> None:

@@ -14,6 +14,7 @@ from otel_llm.cli.filters import Filters
 from otel_llm.cli.lines import Line, Output
 from otel_llm.cli.render import call_remarks, error_text
 from otel_llm.cli.text import fit, one_line, width, wrap
+from otel_llm.cli.turns import game_remarks, message_lines, order_lines, title, totals_remarks
 
 if TYPE_CHECKING:
     from otel_llm.store import StoredSpan
@@ -73,7 +74,8 @@ def _follow(
         spans, cursor = reader.tail(cursor)
         for span in sorted(spans, key=lambda s: s.end_ns or s.start_ns):
             facts = Facts.of(span)
-            if span.end_ns is None or not (everything or facts.operation) or not filters.matches(span, facts):
+            of_models = everything or facts.operation or facts.scope
+            if span.end_ns is None or not of_models or not filters.matches(span, facts):
                 continue
             if as_json:
                 sys.stdout.write(documents.dumps(documents.span_document(span, facts)) + "\n")
@@ -102,13 +104,14 @@ def span_lines(span: StoredSpan, facts: Facts, columns: int) -> list[Line]:
     at = datetime.fromtimestamp((span.end_ns or span.start_ns) / 1e9, UTC).astimezone()
     line = Line.of(f"{at:%H:%M:%S}", "quiet").pad(_MARGIN)
     names = max(12, min(_NAME, columns - _MARGIN - 10))
-    line.add(fit(one_line(span.name, 200), names), "bad" if facts.failed else "").pad(_MARGIN + names)
+    line.add(fit(title(span, facts), names), "bad" if facts.failed else "").pad(_MARGIN + names)
     line.add(figures.duration(span.duration_s).rjust(9))
     remarks: list[tuple[str, str]] = []
     if facts.failed:
         remarks.append((error_text(facts), "bad"))
     if facts.attempt:
-        remarks.append((f"retry {facts.attempt}", "warn"))
+        again = f"retry {facts.attempt}" if facts.interaction is None else f"attempt {facts.attempt + 1}"
+        remarks.append((again, "warn"))
     if facts.ttft_s is not None:
         remarks.append((f"ttft {figures.duration(facts.ttft_s)}", ""))
     if facts.is_call and (facts.input_tokens is not None or facts.output_tokens is not None):
@@ -117,6 +120,8 @@ def span_lines(span: StoredSpan, facts: Facts, columns: int) -> list[Line]:
     if facts.is_call and facts.cost is not None:
         remarks.append((figures.money(facts.cost), "good"))
     remarks += call_remarks(facts)
+    remarks += game_remarks(span, facts, None, letters=False)
+    remarks += totals_remarks(span, facts)
     remarks.append((f"trace {span.trace_id[:8]}", "quiet"))
     lines = [line]
     first = True
@@ -128,4 +133,6 @@ def span_lines(span: StoredSpan, facts: Facts, columns: int) -> list[Line]:
                 gap = ""
             lines[-1].add(gap, "quiet").add(piece, style)
             first = False
+    for text, style in (*order_lines(span, facts), *message_lines(span, facts)):
+        lines += [Line().pad(_MARGIN).add(piece, style) for piece in wrap(text, columns - _MARGIN)]
     return lines

@@ -1,0 +1,71 @@
+"""`otel-llm report`: a game, or a range of time, as one HTML file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from otel_llm.cli import figures, reading
+from otel_llm.cli.errors import CliError
+from otel_llm.cli.filters import when
+from otel_llm.cli.text import one_line
+from otel_llm.report import NothingToReportError, Report, write_games, write_report
+
+
+def report(
+    game_id: str | None,
+    *,
+    since: str | None,
+    until: str | None,
+    output: Path,
+    content: bool,
+    store: Path | None,
+) -> int:
+    """Write a report and say what is in it.
+
+    Args:
+        game_id: this game alone; its id, as it is or as it is printed, or the only one that begins so.
+        since: only what began then or later; an age or a time.
+        until: only what began before; likewise.
+        output: the file.
+        content: whether to show what was said.
+        store: the store's directory, None for the configured one.
+
+    Raises:
+        CliError: there is no store or nothing to report, a value makes no sense, or the file cannot be written.
+    """
+    now_ns = time.time_ns()
+    since_ns = None if since is None else when("--since", since, now_ns)
+    until_ns = None if until is None else when("--until", until, now_ns)
+    if output.is_dir():
+        raise CliError(f"--output is a directory: {one_line(output)}; name a file in it")
+    reader = reading.open_store(store)
+    try:
+        if game_id is not None and since_ns is None and until_ns is None:
+            from otel_llm.cli.games import _find
+
+            made = write_games([_find(reader, game_id)], output, content=content, problems=reader.problems)
+        else:
+            made = write_report(
+                reader, output, game_id=game_id, since_ns=since_ns, until_ns=until_ns, content=content
+            )
+    except NothingToReportError as error:
+        reading.report(reader)
+        raise CliError(str(error), code=1) from None
+    except OSError as error:
+        raise CliError(f"cannot write {one_line(output)}: {error.strerror or error}", code=1) from None
+    sys.stdout.write(f"{one_line(made.path)}  {_said(made)}\n")
+    reading.report(reader)
+    return 0
+
+
+def _said(made: Report) -> str:
+    parts = [figures.plural(made.games, "game")] if made.games else []
+    if made.interactions:
+        parts.append(figures.plural(made.interactions, "interaction"))
+    parts.append(figures.plural(made.calls, "call"))
+    said = f"{', '.join(parts)}; {figures.size(made.nbytes)}"
+    if not made.with_content:
+        return f"{said}; without what was said"
+    return said if not made.left_out else f"{said}; what was said in {made.left_out} of them had no room"
