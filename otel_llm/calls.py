@@ -10,19 +10,19 @@ Knows no provider and no HTTP library: an `Endpoint` of a plug-in brings the par
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as context_api
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
-from otel_llm import drops
+from otel_llm import drops, hooks
 from otel_llm import semconv as sc
 from otel_llm.context import SCOPE_KEY
 from otel_llm.errors import failure_of
 from otel_llm.games import OpenGames
-from otel_llm.llm import CallError, Limits, LLMCall
+from otel_llm.llm import AttributeValue, CallError, Limits, LLMCall
 from otel_llm.parsing import CallParser, Endpoint, headers_of
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ class Recorder:
         """
         operation = endpoint.operation
         scope: Scope | None = context_api.get_current().get(SCOPE_KEY)  # type: ignore[assignment]
-        attributes: dict[str, Any] = {} if scope is None else dict(scope.inherited)
+        attributes: dict[str, Any] = {}
+        if scope is not None:
+            scope.below += 1
+            attributes.update(scope.inherited)
         attributes |= {
             sc.OPERATION_NAME: operation,
             sc.PROVIDER_NAME: endpoint.provider,
@@ -153,8 +156,10 @@ class Recorder:
         if self.describer.drops_any:
             attributes = self.describer.wanted(attributes)
         span = self.seat.tracer().start_span(name, None, kind, attributes, links, start_ns)
-        if self.instruments is None and scope is None and not span.is_recording():
+        if self.instruments is None and scope is None and not span.is_recording() and not hooks.active:
             return None
+        if hooks.starts:
+            hooks.started(hooks.CALL, span, name, attributes, start_ns)
         record = CallRecord(self, endpoint, span, model, host, port, start_ns, body, content_type)
         record.scope = scope
         return record
@@ -168,7 +173,7 @@ class CallRecord:
     scope: Scope | None = None
     streaming = False
     reading = False  # while the client reads for us, a close is not the program's
-    timed = True  # whether its start and end are its own, and not unknown, or those of a batch
+    timed = True  # whether its start and end are its own: neither unknown nor those of a batch
     nbytes = _OVERHEAD_BYTES
     _first: float | None = None
     _last = 0.0
@@ -304,20 +309,41 @@ class CallRecord:
         recorder = self._recorder
         call: LLMCall | None = None
         cost: Cost | None = None
+        told: Mapping[str, AttributeValue] = {}
         try:
             call = self._parsed()
             cost = self._price(call)
             if self.span.is_recording():
-                self._describe(call, cost)
+                told = self._describe(call, cost)
+            elif hooks.active:  # not sampled; metrics of the program's own count it all the same
+                told = self._attributes(call, cost)
         except Exception:
             drops.internal_error("finishing a call")
         finally:
             # Whatever happened above, the span ends: the program's trace must not have a hole.
             self.span.end(self.end_ns)
+        if hooks.active and call is not None:
+            self._tell(call, told)
         if call is not None and self.scope is not None:
             _sum_up(self.scope, call, cost, recorder.describer)
         if call is not None and recorder.instruments is not None and recorder.instruments.wanted:
             recorder.instruments.record_call(self, call, None if cost is None else cost.total)
+
+    def _tell(self, call: LLMCall, told: Mapping[str, AttributeValue]) -> None:
+        describer = self._recorder.describer
+        started_with: dict[str, AttributeValue] = {
+            sc.OPERATION_NAME: call.operation,
+            sc.PROVIDER_NAME: call.provider,
+            sc.SERVER_ADDRESS: self._host,
+        }
+        if call.request_model:
+            started_with[sc.REQUEST_MODEL] = describer.scrub_name(call.request_model)
+        if self.scope is not None:
+            started_with.update(self.scope.inherited)
+        error = None if call.error is None else call.error.type
+        told = {**started_with, **told}
+        name = describer.span_name(call)
+        hooks.finished(hooks.CALL, self.span, name, told, self.start_ns, self.end_ns, error)
 
     def _price(self, call: LLMCall) -> Cost | None:
         return self._recorder.describer.price(self, call)
@@ -331,9 +357,16 @@ class CallRecord:
         self._settle(call)
         return call
 
-    def _describe(self, call: LLMCall, cost: Cost | None) -> None:
-        span, describer = self.span, self._recorder.describer
+    def _attributes(self, call: LLMCall, cost: Cost | None) -> dict[str, AttributeValue]:
+        describer = self._recorder.describer
         attributes = describer.attributes(self, call, cost)
+        if hooks.analysing:
+            attributes.update(describer.wanted(hooks.analyse(call, describer.scrub)))
+        return attributes
+
+    def _describe(self, call: LLMCall, cost: Cost | None) -> dict[str, AttributeValue]:
+        span, describer = self.span, self._recorder.describer
+        attributes = self._attributes(call, cost)
         if call.request_model != self.model or call.operation != self.endpoint.operation:
             span.update_name(describer.span_name(call))
         span.set_attributes(attributes)
@@ -342,6 +375,7 @@ class CallRecord:
                 Status(StatusCode.ERROR, describer.scrub(call.error.message or call.error.type)),
             )
         describer.before_end(self, call, attributes)
+        return attributes
 
     def _settle(self, call: LLMCall) -> None:
         """Reconcile what the payload said with what happened to the exchange."""

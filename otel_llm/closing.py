@@ -17,7 +17,7 @@ from opentelemetry.trace import Status, StatusCode
 from otel_llm import drops, fields, hooks
 from otel_llm import semconv as sc
 from otel_llm.content import ContentPolicy, marker
-from otel_llm.errors import qualified_name, text_of
+from otel_llm.errors import error_of, qualified_name, text_of
 from otel_llm.llm import AttributeValue, LLMCall
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def failure_of(error: BaseException | str) -> Failure:
     """Return a failure in words. Reads no source file."""
     if not isinstance(error, BaseException):
         return Failure(category(str(error)), str(error), None, time_ns())
-    return Failure(qualified_name(error), text_of(error), _stack(error.__traceback__), time_ns())
+    # Broken off is no fault of the program's: one word for it, whatever class a framework has for that.
+    kind = "cancelled" if error_of(error) == "cancelled" else qualified_name(error)
+    return Failure(kind, text_of(error), _stack(error.__traceback__), time_ns())
 
 
 def _stack(traceback: TracebackType | None) -> str | None:
@@ -98,6 +100,8 @@ def close(scope: Scope, recorder: Recorder) -> None:
         if scope.kind == "interaction":
             _count_orders(scope.attributes)
         error_type, why = _outcome(scope)
+        if error_type is not None:  # the program may have given it, and it becomes a metric's label
+            error_type = recorder.describer.scrub_name(error_type)
         if span.is_recording():
             described = _described(scope, recorder.describer, error_type)
             span.set_attributes(described)
@@ -247,7 +251,7 @@ def _add_events(scope: Scope, describer: Describer) -> None:
         if policy in _TEXTUAL:
             told[sc.MESSAGE_CONTENT] = _cut(message.content, policy, describer)
         span.add_event(sc.EVENT_MESSAGE, describer.scoped(told), message.time_ns)
-    for failure in scope.failures:
+    for failure in (*scope.retried, *scope.failures):
         said: dict[str, AttributeValue] = {
             sc.EXCEPTION_TYPE: failure.type,
             sc.EXCEPTION_MESSAGE: failure.message,

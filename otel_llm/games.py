@@ -11,7 +11,7 @@ class OpenGames:
     """Counts open games by id, for the metric, and to say once that one id is in use twice."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant: a finalizer may end a game while one begins
         self._open: dict[str | None, int] = {}
 
     def opened(self, game_id: str | None) -> None:

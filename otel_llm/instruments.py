@@ -118,7 +118,7 @@ class Instruments:
     @property
     def wanted(self) -> bool:
         """Whether recording would reach anybody: a no-op still costs a microsecond a record."""
-        return not isinstance(self._provider_in_use(), _NOBODY)
+        return is_recorded(self._provider_in_use())
 
     def _observe_queue(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(self._queue_bytes())]
@@ -131,7 +131,10 @@ class Instruments:
             labels = self._label(record, call, None)
             inference = call.operation in sc.INFERENCE_OPERATIONS
             duration = self.duration if inference else self.operation_duration
-            duration.record(record.duration_s, labels if error is None else self._label(record, call, error))
+            if record.timed:
+                duration.record(
+                    record.duration_s, labels if error is None else self._label(record, call, error)
+                )
             if record.streaming and call.stream and (first := record.time_to_first_chunk_s) is not None:
                 self.first_chunk.record(first, labels)
                 if (gaps := record.time_per_chunk_s) is not None:
@@ -175,11 +178,11 @@ class Instruments:
             counter.add(value, dict(labels))
 
     def _label(self, record: CallRecord, call: LLMCall, error: str | None) -> dict[str, str | int]:
-        key: Labels = (
-            (sc.OPERATION_NAME, call.operation),
-            (sc.PROVIDER_NAME, call.provider),
-            (sc.SERVER_ADDRESS, record.host),
-        )
+        key: Labels = ((sc.OPERATION_NAME, call.operation),)
+        if call.provider:  # of a call that the program tells of, it may be unknown
+            key += ((sc.PROVIDER_NAME, call.provider),)
+        if record.host:
+            key += ((sc.SERVER_ADDRESS, record.host),)
         if record.port is not None:
             key += ((sc.SERVER_PORT, record.port),)
         if error is not None:
@@ -205,6 +208,11 @@ class Instruments:
 def current_meter_provider() -> MeterProvider:
     """Return the global MeterProvider."""
     return metrics_api.get_meter_provider()
+
+
+def is_recorded(provider: MeterProvider) -> bool:
+    """Say whether what is recorded on `provider` reaches anybody."""
+    return not isinstance(provider, _NOBODY)
 
 
 def _observe_drops(_options: CallbackOptions) -> Iterable[Observation]:

@@ -85,8 +85,7 @@ class ScopeInstruments:
                 if duration is None:
                     return
                 labels = self._labels(scope, error_type)
-                # Of what a program tells afterwards the time may be unknown, or that of a whole batch.
-                if sc.REPORTED not in scope.attributes or sc.INTERACTION_DURATION in scope.attributes:
+                if sc.UNTIMED not in scope.attributes:
                     duration.record(scope.duration_s, labels)
                 if scope.kind == "interaction":
                     self._interaction(scope, labels)

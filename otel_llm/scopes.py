@@ -20,6 +20,7 @@ from otel_llm.ids import SystemIdGenerator
 from otel_llm.llm import AttributeValue
 from otel_llm.phases import parse_phase
 from otel_llm.scoping import Kind, Scope, current_scope
+from otel_llm.secret_kinds import scrub_secrets
 
 __all__ = [
     "current_scope",
@@ -95,7 +96,7 @@ def game(
     fields.take({"players": players}, own, unusable)  # at its start, since a game is long
     return _scope(
         GAME,
-        f"{sc.INVOKE_WORKFLOW} {fields.text_of(name)[: fields.MAX_KEY] if name else 'game'}",
+        f"{sc.INVOKE_WORKFLOW} {fields.text_of(name)[: fields.MAX_KEY] if name is not None else 'game'}",
         handed,
         own,
         parent,
@@ -149,6 +150,7 @@ def interaction(
     type: object,  # noqa: A002 (what it is called everywhere)
     *,
     power: object = None,
+    model: object = None,
     parent: Scope | None = None,
     attributes: Mapping[str, Any] | None = None,
     **more: Any,
@@ -157,12 +159,14 @@ def interaction(
 
     It fails when its block raises, when it is told so (`success=False`, `fail(error)`), and when its last model
     call failed and nothing else was told. The same type for the same power in the same phase once more, after a
-    failure, is a repeated attempt: it is numbered, and linked to the one before.
+    failure, is a repeated attempt: it is numbered, and linked to the one before. (So is the next round of a
+    negotiation after one that failed: give rounds types of their own where that matters.)
 
     Args:
         type: `order`, `negotiation`, `plan`, `negotiation_diary`, `order_diary`, `phase_result_diary`,
             `initialization`, `state_update`, `diary_consolidation`, or any word of the program's own.
         power: who acts.
+        model: the model that acts for it; calls below tell theirs themselves.
         parent: the scope that it belongs to; default: the current one.
         attributes: more attributes, under exactly these names.
         **more: fields, as for `Scope.set` (`centers`, `units`, `orders`, `goals`, `relationships` …), and the
@@ -185,7 +189,7 @@ def interaction(
         own,
         parent,
         attributes,
-        more,
+        more if model is None else {"model": model, **more},
         prepare=_check_place,
     )
 
@@ -349,7 +353,7 @@ def _check_order(scope: Scope) -> None:
         drops.warn_once(
             "phase-order",
             "phase %s comes after %s in the same game; both are recorded",
-            scope.inherited.get(sc.PHASE_NAME),
+            scrub_secrets(str(scope.inherited.get(sc.PHASE_NAME))),
             before.inherited.get(sc.PHASE_NAME),
         )
 
@@ -365,4 +369,6 @@ def _check_place(scope: Scope) -> None:
     power = scope.inherited.get(sc.POWER_NAME)
     if isinstance(players, tuple) and players and power is not None and power not in players:
         scope.attributes[sc.POWER_UNKNOWN] = True
-        drops.warn_once("power", "the power %r is none of the game's players; it is recorded", power)
+        drops.warn_once(
+            "power", "the power %r is none of the game's players; it is recorded", scrub_secrets(str(power))
+        )

@@ -78,6 +78,7 @@ class Scope:
     last_phase: Scope | None = None
     span: Span = INVALID_SPAN
     failures: Sequence[Failure] = ()
+    retried: Sequence[Failure] = ()
     messages: Sequence[Message] = ()
     events: Sequence[tuple[str, int, dict[str, AttributeValue]]] = ()
     unusable: Sequence[str] = ()
@@ -95,6 +96,7 @@ class Scope:
     _token: Any = None
     _outer_tokens: tuple[Any, ...] = ()
     _entered = 0
+    _attempts = 1
     _baggage: Context | None = None
     _totals: Totals | None = None
     _repeated: dict[tuple[Any, ...], tuple[int, SpanContext]] | None = None
@@ -298,6 +300,24 @@ class Scope:
             drops.internal_error("a failure of a scope")
         return self
 
+    def retry(self, error: BaseException | str) -> Self:
+        """Note that an attempt failed and the program tries again: an event, and `game.interaction.attempt`.
+
+        The span fails only if the scope does in the end. A program whose loop is around the scope need not say
+        this: the scope after a failed one of the same type and power is numbered by itself.
+
+        Args:
+            error: why the attempt failed.
+        """
+        try:
+            if not self.ended:
+                self.retried = [*self.retried[-15:], failure_of(error)]
+                self._attempts += 1
+                self.attributes[sc.INTERACTION_ATTEMPT] = self._attempts
+        except Exception:
+            drops.internal_error("a retry of a scope")
+        return self
+
     # --- how long it lasts ----------------------------------------------------------------------------
 
     def start(self, at_ns: int | None = None) -> Self:
@@ -352,8 +372,9 @@ class Scope:
             if kind.root or self._settings[4] is not None:
                 base = trace_api.set_span_in_context(parent.span, current)
             if parent._repeated and (before := parent._repeated.get(self._identity())) is not None:
-                attributes[sc.INTERACTION_ATTEMPT] = before[0] + 1
+                self._attempts = attributes[sc.INTERACTION_ATTEMPT] = before[0] + 1
                 links = [Link(before[1], {sc.LINK_KIND: sc.LINK_RETRY_OF})]
+        self.name = recorder.describer.scrub_name(self.name)
         self.span = recorder.seat.tracer().start_span(
             self.name, base, trace_api.SpanKind.INTERNAL, attributes, links, self.start_ns
         )

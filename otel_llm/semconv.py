@@ -171,6 +171,9 @@ EVALUATION_SCORE: Final = "gen_ai.evaluation.score.value"
 EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
 EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
 
+SERIES_SOURCE: Final = "otel_llm.series.source"  # who told of a scalar: wandb, tensorboard, logging
+SERIES_RUN: Final = "otel_llm.series.run"  # a W&B run's id, the name of a log directory
+
 # --- what programs bring --------------------------------------------------------------------------
 CUSTOM_PREFIX: Final = "otel_llm.custom."  # + the program's own name
 LENGTH_SUFFIX: Final = "_length"  # after the name of an attribute whose text is not kept: its characters
@@ -204,6 +207,13 @@ LINK_STARTED_IN: Final = "started_in"
 
 # --- events ---------------------------------------------------------------------------------------
 EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
+EVENT_MODEL_OUTPUT: Final = (
+    "otel_llm.model_output"  # an answer that a training program logged beside the true one
+)
+MODEL_OUTPUT_QUESTION: Final = "otel_llm.output.question"
+MODEL_OUTPUT_TRUE_ANSWER: Final = "otel_llm.output.true_answer"
+MODEL_OUTPUT_REASONING: Final = "otel_llm.output.reasoning"
+MODEL_OUTPUT_ANSWER: Final = "otel_llm.output.answer"
 EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
 EVENT_EXCEPTION_RECORDED: Final = "exception"  # OpenTelemetry's own, on a span
 EVENT_EXCEPTION: Final = "gen_ai.client.operation.exception"

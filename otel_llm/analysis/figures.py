@@ -102,7 +102,9 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
     rest = position - below
-    return ordered[below] * (1 - rest) + ordered[above] * rest if rest else ordered[below]
+    low, high = ordered[below], ordered[above]
+    # Between the two whatever rounding does, and so rising with the share.
+    return min(high, max(low, low * (1 - rest) + high * rest)) if rest else low
 
 
 def ranks(values: Sequence[float]) -> list[float]:

@@ -246,7 +246,9 @@ def describe_game(game: GameRecord, spans: Sequence[StoredSpan]) -> None:
     ends = [span.end_ns for span in spans if span.end_ns is not None]
     if len(ends) == len(spans):
         game.end_ns = max(ends)
-        game.status = label(game.attributes, sc.GAME_STATUS) or ("failed" if game.error_type else "ended")
+        game.status = label(game.attributes, sc.GAME_STATUS) or (
+            "cancelled" if game.error_type == "cancelled" else "failed" if game.error_type else "ended"
+        )
     else:
         game.status = "running"
 

@@ -316,7 +316,7 @@ class GameRecord:
         start_ns: when its first span began.
         end_ns: when its last span ended; None while the game is open, or where its process died.
         last_ns: the last moment of which anything is known.
-        status: of an ended game its own word (`completed`, `unfinished` …), else `failed` or `ended`; of an open
+        status: of an ended game its own word (`completed`, `unfinished` …), else `failed`, `cancelled` or `ended`; of an open
             one `running`, or `killed` where its process is gone; `unknown` where no span of the game itself is
             in the store.
         outcome: `solo`, `draw`, or the program's own word.

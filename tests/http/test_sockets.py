@@ -301,6 +301,23 @@ async def test_the_programs_headers_and_bodies_are_not_changed(
     assert len(captured.spans()) == 2
 
 
+async def test_a_status_that_aiohttp_raises_is_what_it_says_not_a_broken_connection(
+    server: LoopbackServer, captured: testing.Captured
+) -> None:
+    server.script(plans.rate_limited(retry_after=0.25), plans.answer())
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        with pytest.raises(aiohttp.ClientResponseError, match="429"):
+            await session.post(f"{server.url}/v1/chat/completions", json=BODY)
+        async with session.post(f"{server.url}/v1/chat/completions", json=BODY) as response:
+            await response.read()
+    refused, answered = captured.spans()
+    assert refused.attributes["error.type"] == "rate_limit"
+    assert refused.attributes["http.response.status_code"] == 429
+    assert refused.attributes["otel_llm.retry_after"] == 0.25
+    assert [link.context for link in answered.links] == [refused.context]
+    assert "error.type" not in answered.attributes
+
+
 async def test_what_aiohttp_refuses_it_still_refuses(captured: testing.Captured) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(TypeError, match="not JSON serializable"):

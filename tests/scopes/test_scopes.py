@@ -319,6 +319,29 @@ def test_a_loop_of_attempts_is_numbered_and_linked(captured: Captured) -> None:
     assert attributes(captured, "invoke_agent FRANCE").get(sc.INTERACTION_ATTEMPT) is None
 
 
+def test_attempts_inside_of_one_interaction_are_told(captured: Captured) -> None:
+    with otel_llm.interaction("order", power="ITALY", model="gpt-5") as order:
+        order.retry(TimeoutError("slow")).retry("no JSON")
+    (span,) = captured.shape()
+    assert span["status"] == "UNSET"
+    assert span["attributes"][sc.INTERACTION_ATTEMPT] == 3
+    assert span["attributes"][sc.REQUEST_MODEL] == "gpt-5"
+    assert span["events"] == ["exception", "exception"]
+
+
+async def test_what_is_cancelled_says_so_in_one_word(captured: Captured) -> None:
+    async def act() -> None:
+        async with otel_llm.interaction("order", power="ITALY"):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(act())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    (span,) = captured.shape()
+    assert span["attributes"][sc.ERROR_TYPE] == "cancelled"
+
+
 def test_a_failure_that_the_program_handles_is_told(captured: Captured) -> None:
     with otel_llm.interaction("order", power="ITALY") as order:
         order.fail(ValueError("no JSON"))

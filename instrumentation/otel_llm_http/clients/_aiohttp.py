@@ -19,6 +19,7 @@ from otel_llm_http.clients._tee import ended, noted
 from otel_llm_http.dialects import recognise
 
 _RECORD: Final = "_otel_llm_record"
+_FIRST_ERROR: Final = 400
 
 
 def patch(patches: Patches, module: Any) -> None:
@@ -77,7 +78,7 @@ def _request(original: Callable[..., Awaitable[Any]], *, aiohttp: Any) -> Callab
         except BaseException as exception:
             exchange.leave()
             try:
-                exchange.failed(exception)
+                _failed(aiohttp, exchange, exception)
             except Exception:
                 drops.internal_error("aiohttp failure")
             raise
@@ -94,6 +95,18 @@ def _request(original: Callable[..., Awaitable[Any]], *, aiohttp: Any) -> Callab
         return response
 
     return _request
+
+
+def _failed(aiohttp: Any, exchange: Exchange, exception: BaseException) -> None:
+    """End a call for which the program gets no response.
+
+    With `raise_for_status=True` there was one: what it said counts, not that aiohttp made an exception of it.
+    """
+    if isinstance(exception, aiohttp.ClientResponseError) and exception.status >= _FIRST_ERROR:
+        exchange.responded(exception.status, exception.headers or {})
+        exchange.record.end()
+    else:
+        exchange.failed(exception)
 
 
 def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
