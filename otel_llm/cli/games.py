@@ -44,7 +44,7 @@ def show_game(
         CliError: there is no such game or phase, or no store.
     """
     reader = reading.open_store(store)
-    game = _find(reader, game_id)
+    game = find_game(reader, game_id)
     if phase is not None:
         from otel_llm.cli.show import show_found
 
@@ -112,7 +112,7 @@ def show_stats(filters: Filters, *, full: bool, as_json: bool, store: Path | Non
 
 
 # --- one game -------------------------------------------------------------------------------------
-def _find(reader: StoreReader, wanted: str) -> GameRecord:
+def find_game(reader: StoreReader, wanted: str) -> GameRecord:
     found = load_games(reader, game_id=wanted)
     if found:
         return found[0]

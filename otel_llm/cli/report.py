@@ -9,6 +9,7 @@ from pathlib import Path
 from otel_llm.cli import figures, reading
 from otel_llm.cli.errors import CliError
 from otel_llm.cli.filters import when
+from otel_llm.cli.games import find_game
 from otel_llm.cli.text import one_line
 from otel_llm.report import NothingToReportError, Report, write_games, write_report
 
@@ -42,13 +43,17 @@ def report(
         raise CliError(f"--output is a directory: {one_line(output)}; name a file in it")
     reader = reading.open_store(store)
     try:
-        if game_id is not None and since_ns is None and until_ns is None:
-            from otel_llm.cli.games import _find
-
-            made = write_games([_find(reader, game_id)], output, content=content, problems=reader.problems)
+        game = None if game_id is None else find_game(reader, game_id)
+        if game is not None and since_ns is None and until_ns is None:
+            made = write_games([game], output, content=content, problems=reader.problems)
         else:
             made = write_report(
-                reader, output, game_id=game_id, since_ns=since_ns, until_ns=until_ns, content=content
+                reader,
+                output,
+                game_id=None if game is None else game.game_id,
+                since_ns=since_ns,
+                until_ns=until_ns,
+                content=content,
             )
     except NothingToReportError as error:
         reading.report(reader)

@@ -1,0 +1,154 @@
+// One interaction: what is known of it, what was ordered, written and said. Its details come out of a packed chunk.
+
+let chunkList = null;
+
+/** The packed chunks, in order; they stand after the scripts, so they are there when the page has been read. */
+async function allChunks() {
+  if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done, { once: true }));
+  chunkList ??= [...document.querySelectorAll("script.chunk")].map((node) => ({ node, first: Number(node.dataset.first) }));
+  return chunkList;
+}
+
+const unpacked = new Map();
+
+async function unpack(chunk) {
+  if (unpacked.has(chunk)) return unpacked.get(chunk);
+  const packed = atob(chunk.node.textContent), bytes = new Uint8Array(packed.length);
+  for (let i = 0; i < packed.length; i++) bytes[i] = packed.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const made = JSON.parse(await new Response(stream).text());
+  if (unpacked.size > 7) unpacked.delete(unpacked.keys().next().value); // a few are enough to read in
+  unpacked.set(chunk, made);
+  return made;
+}
+
+async function detailOf(item) {
+  const chunk = (await allChunks()).findLast((one) => one.first <= item);
+  const { texts, items } = await unpack(chunk);
+  return { detail: items[item - chunk.first], texts };
+}
+
+const textsOf = (detail) => [...(detail.own ?? []).map((turn) => turn[1]), ...(detail.letters ?? []).map((letter) => letter.text), ...(detail.calls ?? []).flatMap((call) => (call.said ?? []).map((turn) => turn[1]))];
+const wordsOf = (detail) => [detail.message, detail.outcome, ...(detail.orders ?? []), ...(detail.calls ?? []).flatMap((call) => [call.error, call.message, call.model]), detail.trace].join(" ").toLowerCase();
+
+let reading = 0;
+
+async function readItem(item) {
+  const mine = ++reading, box = list.parts.detail;
+  try {
+    history.replaceState(null, "", `#i-${ITEMS.id[item]}`); // a link to it; some places do not allow it
+  } catch { /* then there is none */ }
+  const { detail, texts } = await detailOf(item);
+  if (mine !== reading) return;
+  box.replaceChildren(...detailNodes(item, detail, texts));
+  box.scrollTop = 0;
+}
+
+function detailNodes(item, detail, texts) {
+  const phase = phaseOf(item), power = ITEMS.power[item], failed = ITEMS.state[item] === FAILED;
+  const step = (by) => {
+    const at = list.found.indexOf(item) + by;
+    if (at >= 0 && at < list.found.length) select(list.found[at]);
+  };
+  const head = el("div.head", null,
+    el("div.title", null, power >= 0 ? powerName(power) : null, el("span", null, words(nameOf("types", ITEMS.type[item]) ?? "call")),
+      failed ? el("span.pill.bad", null, "failed") : ITEMS.state[item] === OPEN ? el("span.pill.warn", null, "undecided") : null,
+      ITEMS.attempt[item] > 1 && el("span.pill.warn", null, `attempt ${ITEMS.attempt[item]}`)),
+    el("div.tools", null,
+      el("button.control", { type: "button", "aria-label": "The one before", onclick: () => step(-1) }, "↑"),
+      el("button.control", { type: "button", "aria-label": "The next one", onclick: () => step(1) }, "↓"),
+      el("button.control.close", { type: "button", onclick: closeDetail }, "Close")));
+  const facts = [
+    ["Phase", phase?.name], DATA.games.length > 1 && ["Game", gameName(ITEMS.game[item])], ["Model", nameOf("models", ITEMS.model[item])],
+    ["Began", clock(ITEMS.start[item])], ["Took", ITEMS.took[item] === null ? "has not ended" : duration(ITEMS.took[item] / 1000)],
+    ["Answer took", detail.response_time && duration(detail.response_time)],
+    ["Tokens", known(ITEMS.given[item]) || known(ITEMS.got[item]) ? `${count(ITEMS.given[item] ?? 0)} in, ${count(ITEMS.got[item] ?? 0)} out` : null], ["Cost", money(ITEMS.cost[item])],
+    ["Centres", detail.centers], ["Units", detail.units], ["Reward", detail.reward], ["Episode", detail.episode], ["Step", detail.step],
+  ].filter((fact) => fact && known(fact[1]) && fact[1] !== "");
+  const nodes = [head, el("dl.facts", null, facts.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, value))))];
+  if (failed) nodes.push(el("p.problem", null, [...new Set([words(detail.error ?? nameOf("errors", ITEMS.error[item]) ?? "failed"), detail.outcome, detail.message])].filter(Boolean).join("\n")));
+  else if (detail.outcome) nodes.push(el("p.note", null, `The program says: ${detail.outcome}`));
+  if (detail.orders) {
+    const invalid = new Set(detail.invalid ?? []);
+    nodes.push(el("h3", null, `Orders${detail.invalid ? ` (${invalid.size} invalid)` : ""}`), el("ul.orders", null, detail.orders.map((order) => el(`li${invalid.has(order) ? ".bad" : ""}`, invalid.has(order) ? { title: "invalid" } : null, order, invalid.has(order) && el("span.hidden", null, " (invalid)")))));
+  } else if (detail.invalid) nodes.push(el("h3", null, "Invalid orders"), el("ul.orders", null, detail.invalid.map((order) => el("li.bad", null, order))));
+  if (detail.letters) nodes.push(el("h3", null, "Messages it sent"), detail.letters.map((letter) => letterNode(letter, texts)));
+  if (detail.own) nodes.push(el("div.call", null, el("header", null, el("b", null, "Prompt and answer")), turnNodes(detail.own, texts)));
+  for (const [i, call] of (detail.calls ?? []).entries()) nodes.push(callNode(call, i, detail.calls.length, texts, failed && call.error === detail.error && call.message === detail.message));
+  if (!detail.calls && !detail.own) nodes.push(el("p.note", null, "No model call was recorded in it."));
+  if (detail.results) nodes.push(more("Results of the orders", turnNode("results", String(detail.results), ".code")));
+  if (detail.attributes) nodes.push(more("All attributes", pairs(detail.attributes)));
+  nodes.push(el("p.note", null, "Trace ", el("code", null, detail.trace)));
+  return nodes.flat();
+}
+
+function callNode(call, index, number, texts, told) {
+  const facts = [
+    number > 1 && `${index + 1} of ${number}`, known(call.took) ? duration(call.took) : "has not ended", known(call.first) && `first token ${duration(call.first)}`,
+    known(call.given) && `${count(call.given)} in`, known(call.cached) && call.cached > 0 && `${count(call.cached)} of them from a cache`, known(call.got) && `${count(call.got)} out`,
+    known(call.thought) && call.thought > 0 && `${count(call.thought)} of them thinking`, known(call.cost) && money(call.cost), call.finish && `ended by ${call.finish.join(", ")}`, call.attempt && `attempt ${call.attempt}`,
+  ].filter(Boolean);
+  const problem = call.error && !(told && number === 1) && el("p.problem", null, [`${words(call.error)}${call.code ? ` (status ${call.code})` : ""}${call.wait ? `, asked to wait ${duration(call.wait)}` : ""}`, call.message].filter(Boolean).join("\n"));
+  const said = call.said?.length
+    ? turnNodes(call.said, texts)
+    : known(call.input_length) || known(call.output_length) ? el("p.note", null, `${count(call.input_length ?? 0)} characters were sent, ${count(call.output_length ?? 0)} came back; what they said was not kept.`) : null;
+  return el("div.call", null, el("header", null, el("b", null, call.model ?? call.name), facts.map((fact) => el("span", null, fact))), problem, said);
+}
+
+function turnNodes(turns, texts) {
+  const nodes = [], instructions = turns.filter(([role]) => role === "system" || role === "developer");
+  if (instructions.length) nodes.push(more("Instructions", ...instructions.map(([role, text]) => turnNode(role, texts[text]))));
+  for (const [role, text] of turns) if (role !== "system" && role !== "developer") nodes.push(turnNode(role, texts[text]));
+  return nodes;
+}
+
+function turnNode(role, text, kind = "") {
+  const body = el("div.text", null, text);
+  const node = el(`div.turn${kind}`, null, el("div.who", null, role), body);
+  if (role === "assistant") node.classList.add("assistant");
+  if (text.length > 1400 || text.split("\n", 22).length > 20) {
+    body.classList.add("long");
+    const button = el("button.plain", { type: "button", "aria-expanded": "false", onclick: () => {
+      const long = body.classList.toggle("long");
+      button.textContent = long ? `Show all ${count(text.length)} characters` : "Show less";
+      button.setAttribute("aria-expanded", String(!long));
+    } }, `Show all ${count(text.length)} characters`);
+    node.append(button);
+  }
+  return node;
+}
+
+function letterNode(letter, texts) {
+  const from = DATA.powers.indexOf(letter.from), to = letter.to ?? [];
+  const text = letter.text === undefined ? el("span.faint", null, `${known(letter.length) ? plural(letter.length, "character") : "a message"}, not kept`) : texts[letter.text];
+  return el("div.turn.letter", { style: { "--mark": powerColour(from) } },
+    el("div.who", null, `${letter.from ?? "?"} to ${to.length ? to.join(", ") : "everybody"}${letter.private === undefined && to.length ? ", public" : ""}`), el("div.text", null, text));
+}
+
+const more = (title, ...content) => el("details", null, el("summary", null, title), ...content);
+
+function pairs(attributes) {
+  return el("dl.pairs", null, Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => [
+    el("dt.mono", null, key), el("dd", null, typeof value === "string" ? value : JSON.stringify(value))]));
+}
+
+// --- on a narrow window the conversation covers the page ----------------------------------------
+
+function openDetail(focus) {
+  const box = list.parts.detail;
+  if (getComputedStyle(box).display === "none" || box.classList.contains("open")) {
+    box.classList.add("open");
+    document.body.style.overflow = "hidden";
+    box.focus();
+  } else if (focus) box.focus({ preventScroll: true });
+}
+
+function closeDetail() {
+  list.parts.detail.classList.remove("open");
+  document.body.style.overflow = "";
+  list.parts.list.focus({ preventScroll: true });
+}
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && list.parts.detail?.contains(document.activeElement)) closeDetail();
+});
