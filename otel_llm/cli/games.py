@@ -113,6 +113,11 @@ def show_stats(filters: Filters, *, full: bool, as_json: bool, store: Path | Non
 
 # --- one game -------------------------------------------------------------------------------------
 def find_game(reader: StoreReader, wanted: str) -> GameRecord:
+    """Return the game with an id, as it is, as it is printed, or by its first characters.
+
+    Raises:
+        CliError: there is none, or there are several.
+    """
     found = load_games(reader, game_id=wanted)
     if found:
         return found[0]
