@@ -11,7 +11,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from otel_llm.analysers import add_analyser
     from otel_llm.content import ContentPolicy
+    from otel_llm.custom_metrics import define_metric
+    from otel_llm.hooks import Record, on_end, on_start
+    from otel_llm.interactions import LLMInteraction, LLMSession, read_interactions, read_sessions
+    from otel_llm.manual import (
+        LLMLogger,
+        initialize_llm_logging,
+        log_bulk_interactions,
+        log_consolidation,
+        log_diary,
+        log_grpo_response,
+        log_grpo_training_response,
+        log_initialization,
+        log_interaction,
+        log_negotiation,
+        log_order_generation,
+        log_planning,
+        log_session_end,
+        log_session_start,
+        log_state_update,
+    )
     from otel_llm.runtime import Handle, force_flush, instrument, shutdown, status
     from otel_llm.scopes import (
         current_scope,
@@ -27,26 +48,57 @@ if TYPE_CHECKING:
     )
     from otel_llm.scoping import Scope
     from otel_llm.settings import Settings, SettingsError
+    from otel_llm.text_analysis import text_features
+    from otel_llm.totals import Totals
     from otel_llm.version import VERSION as __version__  # noqa: N811 (the name that Python gives it)
+    from otel_llm.wrapping import logged_interaction, run_llm_and_log
 
 __all__ = [
     "ContentPolicy",
     "Handle",
+    "LLMInteraction",
+    "LLMLogger",
+    "LLMSession",
+    "Record",
     "Scope",
     "Settings",
     "SettingsError",
+    "Totals",
     "__version__",
+    "add_analyser",
     "current_scope",
+    "define_metric",
     "force_flush",
     "game",
+    "initialize_llm_logging",
     "instrument",
     "interaction",
+    "log_bulk_interactions",
+    "log_consolidation",
+    "log_diary",
+    "log_grpo_response",
+    "log_grpo_training_response",
+    "log_initialization",
+    "log_interaction",
+    "log_negotiation",
+    "log_order_generation",
+    "log_planning",
+    "log_session_end",
+    "log_session_start",
+    "log_state_update",
+    "logged_interaction",
+    "on_end",
+    "on_start",
     "phase",
+    "read_interactions",
+    "read_sessions",
     "reward",
     "rollout",
+    "run_llm_and_log",
     "shutdown",
     "status",
     "step",
+    "text_features",
     "tool",
     "training_run",
     "turn",
@@ -55,17 +107,24 @@ __all__ = [
 _HOME = {
     "ContentPolicy": ("content", "ContentPolicy"),
     "Handle": ("runtime", "Handle"),
+    "Record": ("hooks", "Record"),
     "Scope": ("scoping", "Scope"),
     "Settings": ("settings", "Settings"),
     "SettingsError": ("settings", "SettingsError"),
+    "Totals": ("totals", "Totals"),
     "__version__": ("version", "VERSION"),
+    "add_analyser": ("analysers", "add_analyser"),
     "current_scope": ("scopes", "current_scope"),
+    "define_metric": ("custom_metrics", "define_metric"),
     "game": ("scopes", "game"),
     "interaction": ("scopes", "interaction"),
+    "on_end": ("hooks", "on_end"),
+    "on_start": ("hooks", "on_start"),
     "phase": ("scopes", "phase"),
     "reward": ("scopes", "reward"),
     "rollout": ("scopes", "rollout"),
     "step": ("scopes", "step"),
+    "text_features": ("text_analysis", "text_features"),
     "tool": ("scopes", "tool"),
     "training_run": ("scopes", "training_run"),
     "turn": ("scopes", "turn"),
@@ -73,6 +132,27 @@ _HOME = {
     "instrument": ("runtime", "instrument"),
     "shutdown": ("runtime", "shutdown"),
     "status": ("runtime", "status"),
+    "LLMLogger": ("manual", "LLMLogger"),
+    "initialize_llm_logging": ("manual", "initialize_llm_logging"),
+    "log_bulk_interactions": ("manual", "log_bulk_interactions"),
+    "log_consolidation": ("manual", "log_consolidation"),
+    "log_diary": ("manual", "log_diary"),
+    "log_grpo_response": ("manual", "log_grpo_response"),
+    "log_grpo_training_response": ("manual", "log_grpo_training_response"),
+    "log_initialization": ("manual", "log_initialization"),
+    "log_interaction": ("manual", "log_interaction"),
+    "log_negotiation": ("manual", "log_negotiation"),
+    "log_order_generation": ("manual", "log_order_generation"),
+    "log_planning": ("manual", "log_planning"),
+    "log_session_end": ("manual", "log_session_end"),
+    "log_session_start": ("manual", "log_session_start"),
+    "log_state_update": ("manual", "log_state_update"),
+    "LLMInteraction": ("interactions", "LLMInteraction"),
+    "LLMSession": ("interactions", "LLMSession"),
+    "read_interactions": ("interactions", "read_interactions"),
+    "read_sessions": ("interactions", "read_sessions"),
+    "logged_interaction": ("wrapping", "logged_interaction"),
+    "run_llm_and_log": ("wrapping", "run_llm_and_log"),
 }
 
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from opentelemetry.sdk.environment_variables import OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otel_llm import calls, drops
+from otel_llm import calls, dispatch, drops
 from otel_llm import semconv as sc
 from otel_llm.attributes import Describer
 from otel_llm.batching import BoundedBatchProcessor
@@ -45,6 +45,8 @@ _COMMIT_INTERVAL_S: Final = (
 _OPEN_AFTER_S: Final = (
     0.2  # a call that takes longer is in the store before it ends; a shorter one costs one write
 )
+_HOOKS_S: Final = 2.0  # how long a flush waits for the program's own callbacks, which may be slow
+_CORRELATION: Final = "setting"
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
@@ -62,6 +64,7 @@ class Runtime:
         self.threads = ThreadContext()
         self.processors: list[SpanProcessor] = []
         self.exporters: dict[str, str] = {}
+        self.samplers: dict[str, Any] = {}
         self.instrumentors: dict[str, Any] = {}
         self.instrumentations: dict[str, str] = {}
         self.store: Any = None
@@ -108,6 +111,14 @@ class Runtime:
         )
         self.threads.install()
         self._install()
+        if settings.bridges:
+            from otel_llm import bridges
+
+            bridges.install(settings.bridges)
+        if settings.log_correlation:
+            from otel_llm import correlation
+
+            correlation.install(_CORRELATION)
 
     def _open_store(self, directory: Path) -> None:
         # Imported here: a program without a store pays for none.
@@ -159,17 +170,38 @@ class Runtime:
                 exporter.shutdown()
                 continue
             self.exporters[name] = "ours"
-            made.append(
-                BoundedBatchProcessor(
-                    exporter,
-                    name,
-                    max_bytes=self.settings.max_queue_bytes,
-                    delivered=None if self.store is None else self.store.delivered,
-                    shutdown_timeout_s=self.settings.shutdown_timeout,
-                )
+            queue = BoundedBatchProcessor(
+                exporter,
+                name,
+                max_bytes=self.settings.max_queue_bytes,
+                delivered=None if self.store is None else self.store.delivered,
+                shutdown_timeout_s=self.settings.shutdown_timeout,
             )
+            made.append(self._sampled(queue, name))
+        if self.settings.sampling is not None:
+            for name in self.settings.sampling.named - set(self.exporters):
+                drops.warn_once(
+                    f"sampling:{name}", "sampling is set for %r, but there is no such exporter", name
+                )
         self.processors += [p for p in made if p not in self.processors]
         return made
+
+    def _sampled(self, queue: BoundedBatchProcessor, name: str) -> SpanProcessor:
+        """Return an exporter's queue, behind what thins it out where that was asked for."""
+        target = None if self.settings.sampling is None else self.settings.sampling.of(name)
+        if target is None:
+            return queue
+        from otel_llm.sampling.processor import SamplingProcessor
+
+        self.samplers[name] = SamplingProcessor(
+            queue,
+            name,
+            target,
+            max_bytes=self.settings.max_queue_bytes,
+            settled=None if self.store is None else self.store.delivered,
+            shutdown_timeout_s=self.settings.shutdown_timeout,
+        )
+        return cast("SpanProcessor", self.samplers[name])
 
     def _install(self) -> None:
         wanted = self.settings.instrumentations
@@ -204,6 +236,7 @@ class Runtime:
             done &= place.force_flush(_left_s(deadline))
         if self.store is not None:
             done &= self.store.flush(_left_s(deadline))
+        dispatch.flush(min(_HOOKS_S, _left_s(deadline)))
         return done
 
     def stop(self, timeout_s: float) -> bool:
@@ -213,8 +246,9 @@ class Runtime:
             _safely("stopping", callback)
         calls.activate(None)
         done = _safely("stopping the queue", lambda: self.finisher.close(timeout_s))
+        _safely("telling hooks", lambda: dispatch.flush(min(_HOOKS_S, _left_s(deadline))))
         for processor in self.processors:
-            if isinstance(processor, BoundedBatchProcessor):
+            if hasattr(processor, "close"):  # the store's has none: others may use the store
                 done &= _safely("stopping an exporter", partial(_close, processor, deadline))
         for place in self._places():
             _safely("stopping metrics and logs", partial(_close, place, deadline))
@@ -231,12 +265,21 @@ class Runtime:
                 instrumentor.uninstrument()
             except Exception:
                 drops.internal_error(f"uninstrumenting {name}")
+        if self.settings.bridges:
+            from otel_llm import bridges
+
+            _safely("taking bridges away", bridges.remove)
+        if self.settings.log_correlation:
+            from otel_llm import correlation
+
+            correlation.remove(_CORRELATION)
         self.threads.remove()
         self.seat.leave()
 
     def after_fork_in_child(self) -> None:
         """Make a forked child fresh: its own queues, threads and store file, nothing of the parent's."""
         drops.reset()
+        dispatch.after_fork_in_child()
         fresh = [
             calls.active,
             self.finisher,

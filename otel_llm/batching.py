@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_llm import drops
 from otel_llm import semconv as sc
-from otel_llm.providers import is_sampled
+from otel_llm.providers import attributes_of, is_sampled
 
 MAX_BATCH_BYTES: Final = 3 << 20
 _SPAN_BYTES: Final = 1024
@@ -40,7 +40,7 @@ Delivered = Callable[[str, Sequence[tuple[bytes, bytes]]], None]
 
 def estimated_bytes(span: ReadableSpan) -> int:
     """Return about how many bytes `span` keeps alive; cheap, since it runs where spans end."""
-    attributes = span.attributes or {}
+    attributes = attributes_of(span)
     size = _SPAN_BYTES
     for key in _LARGE:
         value = attributes.get(key)

@@ -189,9 +189,14 @@ def status() -> dict[str, Any]:
         },
         "provider": {"class": type(provider).__qualname__, "own": runtime.seat.is_own},
         "exporters": dict(runtime.exporters),
+        "sampling": {name: sampler.status() for name, sampler in runtime.samplers.items()},
         "store": None if runtime.store is None else str(runtime.settings.store),
         "waiting": {"items": runtime.finisher.waiting, "bytes": runtime.finisher.waiting_bytes},
     }
+    if runtime.settings.bridges:
+        from otel_llm import bridges
+
+        report["bridges"] = bridges.report()
     return report
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from otel_llm.content import CaptureMode, ContentPolicy, capture_mode
+from otel_llm.sampling.targets import Sampling
 
 _OFF: Final = frozenset({"", "none", "off", "false", "0", "no"})
 _ON: Final = frozenset({"true", "on", "1", "yes"})
@@ -130,6 +131,13 @@ class Settings:
             `OTEL_LLM_REDACT_PATTERNS`, one a line.
         redact: the program's own redaction, `(str) -> str`, called off the hot path on every text that is kept.
             Argument only.
+        sampling: how much each exporter gets once it is known how things ended: a share (`0.1`) or a rate (`50/s`) for
+            all, or by exporter (`otlp=50/s`, or a mapping). What failed, was slow or is rare is always kept, and the
+            local store keeps everything. Default: no sampling. `OTEL_LLM_SAMPLING`.
+        bridges: whose scalars to take up as series and metrics: `wandb` (`wandb.log`), `tensorboard` (`add_scalar` of
+            PyTorch's and tensorboardX's `SummaryWriter`). Default: none. `OTEL_LLM_BRIDGES`, comma separated.
+        log_correlation: whether records of Python's `logging` get `trace_id` and `span_id`, for formats that name
+            them; default false. `OTEL_LLM_LOG_CORRELATION`.
         shutdown_timeout: seconds that exit, `SIGTERM` and `shutdown()` may take, whatever a backend does;
             default 10. `OTEL_LLM_SHUTDOWN_TIMEOUT`.
         debug: log our own internal errors with tracebacks; default false. `OTEL_LLM_DEBUG`.
@@ -156,6 +164,9 @@ class Settings:
     propagate_hosts: tuple[str, ...] = _setting((), "OTEL_LLM_PROPAGATE_HOSTS", _names)
     redact_patterns: tuple[str, ...] = _setting((), "OTEL_LLM_REDACT_PATTERNS", _patterns)
     redact: Callable[[str], str] | None = _setting(None, None, _text)
+    sampling: Sampling | None = _setting(None, "OTEL_LLM_SAMPLING", Sampling.parse)
+    bridges: tuple[str, ...] = _setting((), "OTEL_LLM_BRIDGES", _names)
+    log_correlation: bool = _setting(False, "OTEL_LLM_LOG_CORRELATION", _boolean)
     shutdown_timeout: float = _setting(10.0, "OTEL_LLM_SHUTDOWN_TIMEOUT", _seconds)
     debug: bool = _setting(False, "OTEL_LLM_DEBUG", _boolean)
     capture: CaptureMode = field(default=CaptureMode.UNSET, metadata={"env": None, "parse": None})
@@ -233,8 +244,11 @@ _NUMBERS: Final = frozenset(
     },
 )
 _TUPLES: Final = frozenset(
-    {"exporters", "instrumentations", "propagate_hosts", "redact_patterns", "drop_attributes"}
+    {"exporters", "instrumentations", "propagate_hosts", "redact_patterns", "drop_attributes", "bridges"}
 )
+
+
+_BRIDGES: Final = frozenset({"wandb", "tensorboard"})
 
 
 def _check(where: str, value: Any, name: str) -> Any:
@@ -255,11 +269,20 @@ def _check(where: str, value: Any, name: str) -> Any:
                     re.compile(pattern)
                 except re.error as error:
                     raise SettingsError(f"{where}: {pattern!r} is no regular expression: {error}") from None
+        if name == "bridges" and (unknown := sorted(set(value) - _BRIDGES)):
+            raise SettingsError(
+                f"{where} names {', '.join(unknown)}; it accepts {', '.join(sorted(_BRIDGES))}"
+            )
         return value
-    if name in {"metrics", "debug"} and not isinstance(value, bool):
+    if name in {"metrics", "debug", "log_correlation"} and not isinstance(value, bool):
         raise SettingsError(f"{where} is {value!r}; it accepts True or False")
     if name in {"content", "store_content"} and not isinstance(value, ContentPolicy):
         raise SettingsError(f"{where} is {value!r}; it accepts none, length, preview or full")
+    if name == "sampling":
+        try:
+            return Sampling.parse(value)
+        except ValueError as error:
+            raise SettingsError(f"{where} is {value!r}; it accepts {error}") from None
     if name == "redact" and not callable(value):
         raise SettingsError(f"{where} is {value!r}; it accepts a function from text to text")
     if name == "store" and value is False:

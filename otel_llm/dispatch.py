@@ -1,0 +1,151 @@
+"""Where callbacks of programs run: one thread, apart from the worker, behind a bounded queue. Imports `drops` alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any, Final
+
+from otel_llm import drops
+
+LINGER_S: Final = 0.02
+"""How long the thread waits for company before it calls anybody, in seconds."""
+
+MAX_WAITING: Final = 10_000
+"""Records that may wait for callbacks; what comes on top is dropped and counted."""
+
+SLOW_S: Final = 5.0
+"""A callback that has taken so long, all its calls together, is warned of if they take `SLOW_CALL_S` on average."""
+SLOW_CALL_S: Final = 0.01
+
+
+class Listener:
+    """A callback, and what it has cost so far.
+
+    Args:
+        callback: takes one argument.
+        hook: what it was given to, for messages.
+    """
+
+    __slots__ = ("_callback", "_calls", "_hook", "_spent_s")
+
+    def __init__(self, callback: Callable[[Any], object], hook: str) -> None:
+        self._callback = callback
+        self._hook = hook
+        self._calls = 0
+        self._spent_s = 0.0
+
+    def call(self, record: object) -> None:
+        """Call it with `record`; never raises."""
+        began = time.perf_counter()
+        try:
+            self._callback(record)
+        except Exception as error:
+            drops.count("hook", "failed")
+            drops.warn_once(
+                f"hook:{id(self)}", "the callback %s of %s failed: %r", self._callback, self._hook, error
+            )
+        self._calls += 1
+        self._spent_s += time.perf_counter() - began
+        if self._spent_s > SLOW_S and self._spent_s > SLOW_CALL_S * self._calls:
+            drops.warn_once(
+                f"hook-slow:{id(self)}",
+                "the callback %s of %s is slow: %.1f s for %d calls; if its queue runs full, records are dropped",
+                self._callback,
+                self._hook,
+                self._spent_s,
+                self._calls,
+            )
+
+
+_Item = tuple[Sequence[Listener], Callable[[], object]]
+
+
+class _Dispatcher:
+    """The queue and its thread.
+
+    As in `finishing`, putting takes no lock: it may happen in a finalizer, and where a span starts.
+    """
+
+    def __init__(self) -> None:
+        self._queue: deque[_Item] = deque()
+        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._awake = False
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def put(self, listeners: Sequence[Listener], make: Callable[[], object]) -> None:
+        if len(self._queue) >= MAX_WAITING:
+            drops.count("hook", "queue_full")
+            return
+        self._queue.append((listeners, make))
+        if not self._awake:
+            self._awake = True
+            if self._thread is None:
+                self._start()
+            self._tokens.put(None)
+
+    def _start(self) -> None:
+        if not self._start_lock.acquire(blocking=False):
+            return
+        try:
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="otel_llm-hooks", daemon=True)
+                thread.start()
+                self._thread = thread
+        except RuntimeError:
+            pass  # the interpreter is shutting down: nobody is told any more
+        finally:
+            self._start_lock.release()
+
+    def _work(self) -> None:
+        while True:
+            self._tokens.get()
+            time.sleep(LINGER_S)
+            self._awake = False  # before the queue is read: what comes from now on wakes us again
+            while self._queue:
+                try:
+                    listeners, make = self._queue.popleft()
+                    record = make()
+                    for listener in listeners:
+                        listener.call(record)
+                except Exception:
+                    drops.internal_error("telling hooks")
+
+    def flush(self, timeout_s: float) -> bool:
+        if self._thread is None or self._thread is threading.current_thread():
+            return not self._queue  # (a callback that flushes would wait for itself)
+        reached = threading.Event()
+        # Not by `put`, which refuses what does not fit.
+        self._queue.append(((), reached.set))
+        if not self._awake:
+            self._awake = True
+            self._tokens.put(None)
+        return reached.wait(max(0.0, timeout_s))
+
+
+_dispatcher = _Dispatcher()
+
+
+def put(listeners: Sequence[Listener], make: Callable[[], object]) -> None:
+    """Let `listeners` have a record, a moment later. Never waits for a callback.
+
+    Args:
+        listeners: who gets it.
+        make: returns the record; called once, on the callbacks' thread.
+    """
+    _dispatcher.put(listeners, make)
+
+
+def flush(timeout_s: float) -> bool:
+    """Wait until callbacks have had everything that was put so far; say whether they had in time."""
+    return _dispatcher.flush(timeout_s)
+
+
+def after_fork_in_child() -> None:
+    """Start afresh: the parent's callbacks get what waits in the copied queue."""
+    global _dispatcher
+    _dispatcher = _Dispatcher()
