@@ -173,6 +173,7 @@ class Instruments:
     def flush_counters(self) -> None:
         """Add what was summed to the counters; called once a batch."""
         with self._lock:
+            self._settle()  # a program without a call has drops and a queue all the same
             sums, self._sums = self._sums, {}
         for (counter, labels), value in sums.items():
             counter.add(value, dict(labels))
