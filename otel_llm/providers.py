@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry.sdk.environment_variables import OTEL_SPAN_LINK_COUNT_LIMIT
+from opentelemetry.sdk.environment_variables import OTEL_SPAN_EVENT_COUNT_LIMIT, OTEL_SPAN_LINK_COUNT_LIMIT
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.trace import Tracer
@@ -27,6 +27,8 @@ from otel_llm.ids import SystemIdGenerator
 from otel_llm.version import VERSION
 
 SCOPE: Final = "otel_llm"
+_MAX_EVENTS: Final = 2048
+"""Of a span: the messages and other events that a scope keeps, and the failures."""
 
 
 class DrainFirst(SpanProcessor):
@@ -59,9 +61,11 @@ class OwnTracerProvider(TracerProvider):
             resource=resource,
             shutdown_on_exit=False,  # `lifecycle` does it, within a bounded time
             id_generator=SystemIdGenerator(),
-            # The SDK keeps 128 links and silently drops the oldest: a step links more rollouts than that.
+            # The SDK keeps 128 links and as many events and silently drops the oldest: a step links more rollouts, and
+            # a phase may see more messages than that.
             span_limits=SpanLimits(
                 max_links=None if OTEL_SPAN_LINK_COUNT_LIMIT in os.environ else SpanLimits.UNSET,
+                max_events=None if OTEL_SPAN_EVENT_COUNT_LIMIT in os.environ else _MAX_EVENTS,
             ),
         )
         self.moved_to: trace_api.TracerProvider | None = None

@@ -7,7 +7,7 @@ never ends after a scope that closed later. The names over it (`game`, `phase`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter, time_ns
 from types import TracebackType
@@ -19,12 +19,12 @@ from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, propagation
 
-from otel_llm import calls, drops, fields, hooks
+from otel_llm import calls, drops, hooks
 from otel_llm import semconv as sc
-from otel_llm.closing import Failure, Message, Said, close, failure_of
-from otel_llm.content import dumps
+from otel_llm.closing import close
 from otel_llm.context import SCOPE_KEY as KEY
 from otel_llm.decorating import decorated
+from otel_llm.telling import Told
 from otel_llm.totals import Totals
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _SPAN_KEY: Final[str | None] = getattr(propagation, "_SPAN_KEY", None)
 _RUNTIME: Final[Any] = getattr(context_api, "_RUNTIME_CONTEXT", None)
 
 _OVERHEAD_BYTES: Final = 1024
-_MAX_EVENTS: Final = 128
 _MAX_REPEATED: Final = 256
 
 
@@ -56,7 +55,7 @@ class Kind(NamedTuple):
     under: frozenset[str] = frozenset()
 
 
-class Scope:
+class Scope(Told):
     """A game, a phase, an interaction … while it lasts: `with`, `async with`, a decorator, or `start` and `end`.
 
     Made by the functions of `otel_llm`, not directly. Without `otel_llm.instrument()` it does nothing. Its methods
@@ -77,14 +76,6 @@ class Scope:
     parent: Scope | None = None
     last_phase: Scope | None = None
     span: Span = INVALID_SPAN
-    failures: Sequence[Failure] = ()
-    retried: Sequence[Failure] = ()
-    messages: Sequence[Message] = ()
-    events: Sequence[tuple[str, int, dict[str, AttributeValue]]] = ()
-    unusable: Sequence[str] = ()
-    prompt: Any = None
-    response: Any = None
-    ended = False
     below = 0
     nbytes = _OVERHEAD_BYTES
     start_ns = 0
@@ -96,7 +87,6 @@ class Scope:
     _token: Any = None
     _outer_tokens: tuple[Any, ...] = ()
     _entered = 0
-    _attempts = 1
     _baggage: Context | None = None
     _totals: Totals | None = None
     _repeated: dict[tuple[Any, ...], tuple[int, SpanContext]] | None = None
@@ -179,144 +169,6 @@ class Scope:
     def __repr__(self) -> str:
         state = "ended" if self.ended else "open" if self.started else "not started"
         return f"<Scope {self.kind} {self.name!r} {state}>"
-
-    # --- what it is told ------------------------------------------------------------------------------
-
-    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
-        """Tell something about it, at any time before its end; later values replace earlier ones.
-
-        Args:
-            attributes: under exactly these names.
-            **more: fields by the names that `docs/games.md` lists (`orders`, `success`, `centers` …); others
-                become `otel_llm.custom.<name>`. None is left out. Numbers may come as text. A value that cannot be
-                used is left out, and its name kept in `otel_llm.invalid_fields`.
-
-        Returns:
-            Itself.
-        """
-        try:
-            if self.ended:
-                drops.warn_once(
-                    "set-late", "%s was told something after its end; that is not kept", self.kind
-                )
-                return self
-            unusable: list[str] = []
-            if more:
-                if self.kind == "game":
-                    for name in fields.GAME_FIELDS.keys() & more.keys():
-                        if (value := more.pop(name)) is not None:
-                            fields.GAME_FIELDS[name](value, self.attributes)
-                fields.take(more, self.attributes, unusable)
-            if attributes:
-                fields.take_literally(attributes, self.attributes, unusable)
-            if unusable:
-                self.not_usable(unusable)
-        except Exception:
-            drops.internal_error("telling a scope something")
-        return self
-
-    def not_usable(self, names: Sequence[str]) -> None:
-        """Note fields whose values were left out."""
-        self.unusable = [*self.unusable, *names][-_MAX_EVENTS:]
-        drops.warn_once(
-            f"unusable:{names[-1]}", "the value given for %s cannot be used, and is left out", names[-1]
-        )
-
-    def content(self, *, prompt: Any = None, response: Any = None) -> Self:
-        """Tell what was asked and answered, where no model call below shows it.
-
-        Lengths are kept always, the texts as the content policy says.
-
-        Args:
-            prompt: text, or a list of messages as SDKs take them; None leaves what was told before.
-            response: text; None leaves what was told before.
-        """
-        if not self.ended:
-            if prompt is not None:
-                self.prompt = frozen(prompt)
-            if response is not None:
-                self.response = frozen(response)
-        return self
-
-    def message(
-        self,
-        content: Any = None,
-        *,
-        recipients: Any = (),
-        sender: Any = None,
-        private: bool | None = None,
-        at_ns: int | None = None,
-    ) -> Self:
-        """Tell of a message that one player sent: an event, its text as the content policy says.
-
-        Args:
-            content: its text.
-            recipients: one player or several; nobody stands for everybody.
-            sender: default: the power of this scope.
-            private: default: whether there are recipients.
-            at_ns: when it was sent, in nanoseconds since the epoch; default: now.
-        """
-        try:
-            if len(self.messages) >= _MAX_EVENTS or self.ended:
-                drops.count("message", "too_many" if not self.ended else "late")
-                return self
-            to = () if recipients is None else fields.texts(recipients)
-            self.messages = [
-                *self.messages,
-                Message(
-                    time_ns() if at_ns is None else int(at_ns),
-                    fields.text_of(sender if sender is not None else self.inherited.get(sc.POWER_NAME, "")),
-                    to,
-                    bool(to) if private is None else bool(private),
-                    "" if content is None else fields.text_of(content),
-                ),
-            ]
-        except Exception:
-            drops.internal_error("a message of a scope")
-        return self
-
-    def event(self, name: str, attributes: Mapping[str, Any] | None = None) -> Self:
-        """Note that something happened: an event of the span, with this moment as its time."""
-        try:
-            if len(self.events) >= _MAX_EVENTS or self.ended:
-                drops.count("event", "too_many" if not self.ended else "late")
-                return self
-            kept: dict[str, AttributeValue] = {}
-            unusable: list[str] = []
-            fields.take_literally(attributes or {}, kept, unusable)
-            if unusable:
-                self.not_usable(unusable)
-            self.events = [*self.events, (str(name)[: fields.MAX_KEY], time_ns(), kept)]
-        except Exception:
-            drops.internal_error("an event of a scope")
-        return self
-
-    def fail(self, error: BaseException | str) -> Self:
-        """Note a failure that the program handles itself: the span says it, and nothing is raised."""
-        try:
-            if not self.ended:
-                self.failures = [*self.failures[-15:], failure_of(error)]
-        except Exception:
-            drops.internal_error("a failure of a scope")
-        return self
-
-    def retry(self, error: BaseException | str) -> Self:
-        """Note that an attempt failed and the program tries again: an event, and `game.interaction.attempt`.
-
-        The span fails only if the scope does in the end. A program whose loop is around the scope need not say
-        this: the scope after a failed one of the same type and power is numbered by itself.
-
-        Args:
-            error: why the attempt failed.
-        """
-        try:
-            if not self.ended:
-                self.retried = [*self.retried[-15:], failure_of(error)]
-                self._attempts += 1
-                self.attributes[sc.INTERACTION_ATTEMPT] = self._attempts
-        except Exception:
-            drops.internal_error("a retry of a scope")
-        return self
 
     # --- how long it lasts ----------------------------------------------------------------------------
 
@@ -425,9 +277,7 @@ class Scope:
                     self._remember_failure(self.parent)
                 elif self.kind == "game":
                     recorder.games.closed(self.id)
-                if self.prompt is not None or self.response is not None or self.messages:
-                    self.nbytes += _size(self.prompt) + _size(self.response)
-                    self.nbytes += sum(len(message.content) for message in self.messages)
+                self.nbytes += self.nbytes_told
                 recorder.finisher.put(self)
         except Exception:
             drops.internal_error("ending a scope")
@@ -605,16 +455,3 @@ def _detach(token: Any) -> None:
         _RUNTIME.detach(token)
     except ValueError:
         return
-
-
-def frozen(value: Any) -> Any:
-    """Return what was said in a form that nobody changes any more: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return Said(dumps(value))
-
-
-def _size(value: Any) -> int:
-    return len(value.json) if isinstance(value, Said) else len(value) if isinstance(value, str) else 0

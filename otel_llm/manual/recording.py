@@ -13,7 +13,8 @@ from otel_llm.manual.given import Told
 from otel_llm.manual.reported import ReportedCall
 from otel_llm.manual.sessions import sessions
 from otel_llm.phases import parse_phase
-from otel_llm.scoping import Scope, frozen
+from otel_llm.scoping import Scope
+from otel_llm.telling import frozen
 
 _KINDS: Final = {
     "orders": "order",

@@ -520,7 +520,7 @@ def test_a_broken_part_of_ours_never_reaches_the_program(
     for target in (
         "otel_llm.attributes.Describer.identity",
         "otel_llm.fields.plain",
-        "otel_llm.scoping.failure_of",
+        "otel_llm.telling.failure_of",
         "otel_llm.closing._described",
         "otel_llm.closing._outcome",
     ):
@@ -640,3 +640,12 @@ async def test_a_scope_that_ends_in_another_task_says_nothing_in_the_log(
 
 async def _enter(scope: otel_llm.Scope) -> None:
     scope.__enter__()
+
+
+def test_as_many_messages_as_a_lively_phase_has_are_kept_and_the_rest_is_counted(captured: Captured) -> None:
+    with otel_llm.game("g"), otel_llm.phase("S1901M") as phase:
+        for number in range(1005):
+            phase.message(f"message {number}", sender="ITALY")
+    events = by_name(captured)["phase S1901M"].events
+    assert len(events) == 1000
+    assert otel_llm.status()["dropped"] == {"message: too_many": 5}
