@@ -20,12 +20,17 @@ from opentelemetry.sdk.environment_variables import OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otel_llm import calls, dispatch, drops
+from otel_llm import dispatch, drops, recording
 from otel_llm import semconv as sc
 from otel_llm.attributes import Describer
-from otel_llm.batching import BoundedBatchProcessor
+from otel_llm.batching import BoundedBatchProcessor, Delivered
 from otel_llm.context import ThreadContext
-from otel_llm.exporting import OTEL_TRACES_EXPORTER, make_span_exporter, named_by_environment
+from otel_llm.exporting import (
+    OTEL_TRACES_EXPORTER,
+    make_span_exporter,
+    named_by_environment,
+    plain_name,
+)
 from otel_llm.finishing import Finisher
 from otel_llm.hosts import NearHosts
 from otel_llm.instruments import Instruments, current_meter_provider
@@ -68,6 +73,8 @@ class Runtime:
         self.instrumentors: dict[str, Any] = {}
         self.instrumentations: dict[str, str] = {}
         self.store: Any = None
+        self.rows: Any = None
+        """Takes metric points, step series and log records: the store, and the sinks that are fed live."""
         self.metrics: OwnProvider | None = None
         self.logs: OwnProvider | None = None
         self.instruments: Instruments | None = None
@@ -89,16 +96,17 @@ class Runtime:
         drops.debug = settings.debug
         if settings.store is not None:
             self._open_store(settings.store)
+        self.rows = self.store
         self.seat.take(lambda: self.resource)
         if settings.metrics:
             self._measure()
-        self.logs = own_logs(lambda: self.resource, self.store)
+        self.logs = own_logs(lambda: self.resource, self.rows)
         if settings.capture.events:
             from otel_llm.events import DetailEvents
 
             self.describer.emit = DetailEvents(self.describer)
-        calls.activate(
-            calls.Recorder(
+        recording.activate(
+            recording.Recorder(
                 self.seat,
                 self.finisher,
                 self.describer,
@@ -137,12 +145,29 @@ class Runtime:
         processor = StoreSpanProcessor(self.store)
         self._store_processor = processor
         if settings.kept_content is not settings.content:
-            self.describer.keep = lambda span, extra: processor.attach_extra(
-                span.get_span_context().trace_id, span.get_span_context().span_id, dict(extra)
-            )
+            self.describer.keep = self._keep
+
+    def _keep(self, span: Any, extra: Mapping[str, Any]) -> None:
+        """Give the store, and the views of it that are written live, what other exporters do not get."""
+        context, kept = span.get_span_context(), dict(extra)
+        self._store_processor.attach_extra(context.trace_id, context.span_id, kept)
+        if self.rows is not self.store:
+            self.rows.attach_extra(context.trace_id, context.span_id, kept)
+
+    def _feed_live(self, exporter: Any) -> None:
+        """Connect a sink that is fed live with the store: it gets the same rows, and the store notes what it has."""
+        from otel_llm.views.registry import Tap, keep_book
+
+        keep_book(self.store, self.settings.store if self.store is not None else None)
+        if not isinstance(self.rows, Tap):
+            self.rows = Tap(self.store)
+        self.rows.hold(exporter.live)
+
+    def _live_names(self) -> list[str]:
+        return [] if self.rows is self.store else self.rows.names
 
     def _measure(self) -> None:
-        self.metrics = own_metrics(lambda: self.resource, self.store)
+        self.metrics = own_metrics(lambda: self.resource, self.rows, self._live_names())
         self.instruments = Instruments(
             current_meter_provider,
             self.describer.scrub_name,
@@ -156,9 +181,9 @@ class Runtime:
         made: list[SpanProcessor] = []
         if self.store is not None:
             made.append(self._store_processor)
-        names = list(self.settings.exporters)
+        names = [plain_name(name) for name in self.settings.exporters]
         if own:
-            names += named_by_environment(OTEL_TRACES_EXPORTER)
+            names += [plain_name(name) for name in named_by_environment(OTEL_TRACES_EXPORTER)]
         there = () if own else exporter_types(self.seat.joining)
         for name in dict.fromkeys(names):
             exporter = make_span_exporter(name)
@@ -170,14 +195,20 @@ class Runtime:
                 exporter.shutdown()
                 continue
             self.exporters[name] = "ours"
+            live: Any = getattr(exporter, "live", None)
+            if live is not None:
+                self._feed_live(exporter)
+            noted = None if self.store is None else self.store.delivered
             queue = BoundedBatchProcessor(
                 exporter,
                 name,
                 max_bytes=self.settings.max_queue_bytes,
-                delivered=None if self.store is None else self.store.delivered,
+                delivered=noted
+                if live is None
+                else None,  # a sink that is fed live notes what it has settled
                 shutdown_timeout_s=self.settings.shutdown_timeout,
             )
-            made.append(self._sampled(queue, name))
+            made.append(self._sampled(queue, name, noted if live is None else live.settled_elsewhere))
         if self.settings.sampling is not None:
             for name in self.settings.sampling.named - set(self.exporters):
                 drops.warn_once(
@@ -186,7 +217,7 @@ class Runtime:
         self.processors += [p for p in made if p not in self.processors]
         return made
 
-    def _sampled(self, queue: BoundedBatchProcessor, name: str) -> SpanProcessor:
+    def _sampled(self, queue: BoundedBatchProcessor, name: str, settled: Delivered | None) -> SpanProcessor:
         """Return an exporter's queue, behind what thins it out where that was asked for."""
         target = None if self.settings.sampling is None else self.settings.sampling.of(name)
         if target is None:
@@ -198,7 +229,7 @@ class Runtime:
             name,
             target,
             max_bytes=self.settings.max_queue_bytes,
-            settled=None if self.store is None else self.store.delivered,
+            settled=settled,
             shutdown_timeout_s=self.settings.shutdown_timeout,
         )
         return cast("SpanProcessor", self.samplers[name])
@@ -234,8 +265,8 @@ class Runtime:
             done &= _bounded(lambda: flush(_left_ms(deadline)), deadline)
         for place in self._places():
             done &= place.force_flush(_left_s(deadline))
-        if self.store is not None:
-            done &= self.store.flush(_left_s(deadline))
+        if self.rows is not None:
+            done &= self.rows.flush(_left_s(deadline))
         dispatch.flush(min(_HOOKS_S, _left_s(deadline)))
         return done
 
@@ -244,7 +275,7 @@ class Runtime:
         deadline = time.monotonic() + timeout_s
         for callback in self.on_stop:
             _safely("stopping", callback)
-        calls.activate(None)
+        recording.activate(None)
         done = _safely("stopping the queue", lambda: self.finisher.close(timeout_s))
         _safely("telling hooks", lambda: dispatch.flush(min(_HOOKS_S, _left_s(deadline))))
         for processor in self.processors:
@@ -252,6 +283,8 @@ class Runtime:
                 done &= _safely("stopping an exporter", partial(_close, processor, deadline))
         for place in self._places():
             _safely("stopping metrics and logs", partial(_close, place, deadline))
+        if self.rows is not self.store:  # before the store, which notes what they have
+            done &= _safely("closing sinks", partial(_close, self.rows, deadline))
         if self.store is not None:
             done &= _safely("closing the store", lambda: self.store.close(_left_s(deadline, at_least=0.5)))
         if self.seat.own is not None:
@@ -281,7 +314,7 @@ class Runtime:
         drops.reset()
         dispatch.after_fork_in_child()
         fresh = [
-            calls.active,
+            recording.active,
             self.finisher,
             self.seat,
             self.instruments,

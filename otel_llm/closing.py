@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from otel_llm.attributes import Describer
-    from otel_llm.calls import Recorder
+    from otel_llm.recording import Recorder
     from otel_llm.scoping import Scope
 
 _MAX_FRAMES: Final = 30

@@ -1,6 +1,7 @@
 """Which exporters run: those that OpenTelemetry's variables name, and those that `exporters=` adds.
 
-Names are those of OpenTelemetry's entry points (`otlp`, `console`, or what a plug-in registers). Nothing is
+Names are those of OpenTelemetry's entry points (`otlp`, `console`, or what a plug-in registers), those of ours also
+without their prefix (`csv` for `otel_llm_csv`). Nothing is
 exported to a collector that nobody mentioned: unlike the bare SDK, whose default is `otlp` to localhost, an
 exporter is set up only where a variable or an argument asks for one.
 """
@@ -74,12 +75,21 @@ def protocol_of(variable: str, environ: Mapping[str, str] | None = None) -> str:
     return "grpc" if endpoint.rstrip("/").endswith(":4317") else "http/protobuf"
 
 
+PREFIX: Final = "otel_llm_"
+
+
+def plain_name(name: str) -> str:
+    """Return what an exporter of ours is called for short: `csv` for `otel_llm_csv`."""
+    return name.removeprefix(PREFIX)
+
+
 def make_exporter(name: str, variable: str = OTEL_TRACES_EXPORTER) -> Any | None:
     """Return the exporter `name` for a signal, or None (said and counted) where it cannot be made."""
     entry = f"otlp_proto_{'grpc' if protocol_of(variable) == 'grpc' else 'http'}" if name == "otlp" else name
     try:
-        for found in entry_points(group=_GROUPS[variable], name=entry):
-            return found.load()()
+        for candidate in (entry, PREFIX + entry):
+            for found in entry_points(group=_GROUPS[variable], name=candidate):
+                return found.load()()
     except Exception as error:
         drops.count("exporter", "setup_failed")
         drops.warn_once(f"exporter:{name}", "the exporter %r cannot be set up: %s", name, error)

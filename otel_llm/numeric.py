@@ -38,14 +38,27 @@ def as_number(value: Any) -> int | float | None:
 
 
 def is_on_device(value: Any) -> bool:
-    """Say whether `value` is an array or tensor whose numbers are not in the host's memory."""
-    device = getattr(value, "device", None)
-    if callable(device):  # of some array libraries it is a method
-        device = device()
-    if device is None:
+    """Say whether `value` is an array or tensor whose numbers are not in the host's memory. Never raises."""
+    try:
+        device = getattr(value, "device", None)
+        if callable(device):  # of some array libraries it is a method
+            device = device()
+        if device is None or not hasattr(value, "dtype"):
+            return False
+        kind = getattr(device, "type", None) or getattr(device, "platform", None) or device
+        return isinstance(kind, str) and kind.partition(":")[0] not in _HOST
+    except Exception:
         return False
-    kind = getattr(device, "type", None) or getattr(device, "platform", None) or device
-    return isinstance(kind, str) and kind.partition(":")[0] not in _HOST
+
+
+def as_text(value: Any) -> str:
+    """Return the text of `value`; of a tensor on a device only what it is, since its numbers would be waited for."""
+    if is_on_device(value):
+        return f"<{type(value).__name__} on a device>"
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def _of_array(value: Any) -> int | float | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 
-from otel_llm import calls, drops
+from otel_llm import drops, recording
 from otel_llm.assembly import Runtime, instrumentors
 from otel_llm.content import ContentPolicy
 from otel_llm.lifecycle import Lifecycle
@@ -116,7 +116,7 @@ def instrument(
         except Exception:
             # Half a set-up is worse than none: take back what was done, and let the program run without us.
             drops.internal_error("instrument()")
-            calls.activate(None)
+            recording.activate(None)
             runtime.remove()
             return Handle(settings, enabled=False)
         _runtime = runtime

@@ -19,7 +19,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, propagation
 
-from otel_llm import calls, drops, hooks
+from otel_llm import drops, hooks, recording
 from otel_llm import semconv as sc
 from otel_llm.closing import close
 from otel_llm.context import SCOPE_KEY as KEY
@@ -28,8 +28,8 @@ from otel_llm.telling import Told
 from otel_llm.totals import Totals
 
 if TYPE_CHECKING:
-    from otel_llm.calls import Recorder
     from otel_llm.llm import AttributeValue
+    from otel_llm.recording import Recorder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -194,7 +194,7 @@ class Scope(Told):
             self.parent = at
             if at is not None:
                 at.below += 1
-            recorder = calls.active
+            recorder = recording.active
             if recorder is None:
                 if at is not None:
                     self.inherited = {**at.inherited, **self.inherited}

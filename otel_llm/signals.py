@@ -6,14 +6,20 @@ used as it is: nothing is added to it, since neither readers nor processors of a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.sdk.resources import Resource
 
 from otel_llm import drops
-from otel_llm.exporting import OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER, make_exporter, named_by_environment
+from otel_llm.exporting import (
+    OTEL_LOGS_EXPORTER,
+    OTEL_METRICS_EXPORTER,
+    make_exporter,
+    named_by_environment,
+    plain_name,
+)
 
 STORE_INTERVAL_MS: Final = 10_000
 
@@ -74,15 +80,18 @@ class _OwnMetrics(OwnProvider):
         metrics_internal._PROXY_METER_PROVIDER._real_meter_provider = None
 
 
-def own_metrics(resource: Callable[[], Resource], store: Any) -> OwnProvider:
+def own_metrics(
+    resource: Callable[[], Resource], store: Any, taken: Collection[str] = frozenset()
+) -> OwnProvider:
     """Set up metrics, if the program has not and somebody wants them.
 
     Args:
         resource: makes the resource of our own provider.
-        store: the local store's writer, or None.
+        store: takes points: the local store's writer, or None.
+        taken: names of exporters that get what `store` gets.
     """
     place = _OwnMetrics(metrics_internal, "_METER_PROVIDER")
-    names = named_by_environment(OTEL_METRICS_EXPORTER)
+    names = [name for name in named_by_environment(OTEL_METRICS_EXPORTER) if plain_name(name) not in taken]
     if not place.is_free or (store is None and not names):
         return place
     from opentelemetry.sdk.metrics import MeterProvider

@@ -117,11 +117,11 @@ class _Scalars:
         self.nbytes = 256 + 128 * len(rows) + 32 * sum(map(len, samples.values()))
 
     def finish(self) -> None:
-        """Write them to the store and measure them; on the worker."""
-        if self._runtime.store is not None and self._rows:
+        """Write them to the store and to live sinks, and measure them; on the worker."""
+        if self._runtime.rows is not None and self._rows:
             from otel_llm.store.rows import SeriesRow
 
-            self._runtime.store.series(
+            self._runtime.rows.series(
                 [SeriesRow(name, step, value, self._at_ns, self._told) for name, value, step in self._rows]
             )
         if self._runtime.settings.metrics:

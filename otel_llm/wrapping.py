@@ -17,7 +17,7 @@ from os import PathLike
 from time import time_ns
 from typing import Any, Final, TypeVar, cast, overload
 
-from otel_llm import calls, drops, scopes
+from otel_llm import drops, recording, scopes
 from otel_llm.decorating import decorated
 from otel_llm.manual.given import name_of
 from otel_llm.manual.logger import process_logger
@@ -182,7 +182,7 @@ class _Reader:
 
     def scope(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Scope | None:
         """Return the scope of one call, not started; None where nothing is recorded."""
-        if calls.active is None or not process_logger.enabled:
+        if recording.active is None or not process_logger.enabled:
             return None
         try:
             bound = self._bound(args, kwargs)
@@ -228,7 +228,7 @@ def _follow(value: Any, names: tuple[str, ...] | list[str]) -> Any:
 
 def _open(told: Mapping[str, Any], prompt: Any, more: Mapping[str, Any], default_type: str) -> Scope | None:
     """Return an interaction of the game and phase that are told, not started; None where nothing is recorded."""
-    recorder = calls.active
+    recorder = recording.active
     if recorder is None or not process_logger.enabled:
         return None
     try:
@@ -275,12 +275,12 @@ def _answered(scope: Scope, answer: Any, result: Callable[[Any], Mapping[str, An
 
 def _say(told: Mapping[str, Any], error: Exception) -> None:
     try:
-        clean = str if calls.active is None else calls.active.describer.scrub
+        clean = str if recording.active is None else recording.active.describer.scrub
         drops.logger.error(
             "the model call of %s (%s, phase %s) failed with %s: %s",
             *(clean(str(told[name])) for name in ("power", "type", "phase")),
             type(error).__name__,
-            clean(str(error)) if calls.active is not None else "see the traceback of the client",
+            clean(str(error)) if recording.active is not None else "see the traceback of the client",
         )
     except Exception:
         drops.internal_error("saying that a model call failed")

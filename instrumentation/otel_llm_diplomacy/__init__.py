@@ -2,8 +2,15 @@
 
 A program that plays on the engine gets a span per game and per phase, with supply centres, units, orders and what
 became of them, retreats, eliminations, messages, draws and the winner; the model calls it makes fall under the
-phase of the game that it looked at last (`ambient`). Where the program opens game or phase scopes of its own, the
-engine's facts join those. Copies of a running game, made to look ahead, are not games (`games.Origin`).
+phase of the game that it looked at last (`ambient` has the rule).
+
+- A game is followed from the first look at it, or move in it, until it is completed, cancelled or dropped, or the
+  process ends.
+- Copies of a game that is under way, made to look ahead (by deepcopy, from its fields, or from a state or a saved
+  form that it handed out), are not games: nothing is told of them, and calls stay where they are. Saved games that
+  go on, copies of a game that nobody has played yet, and positions from elsewhere are games.
+- Where the program opens `otel_llm.game` or `otel_llm.phase` itself, before it looks, what the engine knows goes
+  there, and nothing is there twice. That is also how a program says that a copy is a game.
 """
 
 from __future__ import annotations

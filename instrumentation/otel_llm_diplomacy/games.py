@@ -13,7 +13,7 @@ from enum import Enum
 from time import time_ns
 from typing import Any, Final
 
-from otel_llm import calls, drops, runtime
+from otel_llm import drops, recording, runtime
 from otel_llm import semconv as sc
 from otel_llm.scoping import Scope
 
@@ -152,7 +152,7 @@ class Games:
         found.is_over = True
         if self._by_id.get(found.game_id) is found:
             self._by_id.pop(found.game_id, None)
-        recorder = calls.active
+        recorder = recording.active
         if recorder is not None and found.made_scope:
             recorder.finisher.put(_Dropped(found))
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
-from otel_llm import calls, drops, scopes
+from otel_llm import drops, recording, scopes
 from otel_llm.context import SCOPE_KEY
 from otel_llm.scoping import Scope
 from otel_llm_diplomacy import ambient, facts, telling
@@ -75,7 +75,7 @@ class Player:
             engine: the engine's game.
             how: what the program does with it.
         """
-        if calls.active is None:
+        if recording.active is None:
             return
         game = self.get(id(engine))
         if game is None:  # from before the engine was patched
@@ -258,7 +258,7 @@ class Player:
         if game is None:
             return
         game.busy -= 1
-        if game.busy or not game.under_way or calls.active is None:
+        if game.busy or not game.under_way or recording.active is None:
             return
         with self.games.lock:
             phase = game.phase

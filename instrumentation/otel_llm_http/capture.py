@@ -14,11 +14,12 @@ from opentelemetry import trace as trace_api
 
 from otel_llm import drops
 from otel_llm import semconv as sc
-from otel_llm.calls import CallRecord, Recorder
+from otel_llm.calls import CallRecord
 from otel_llm.context import carrier
 from otel_llm.errors import error_of
 from otel_llm.llm import RETRYABLE
 from otel_llm.providers import suppressed
+from otel_llm.recording import Recorder
 from otel_llm_http import retries
 from otel_llm_http.dialects import Endpoint
 
@@ -128,7 +129,7 @@ def begin(
     """Start a call if this request is one; None for every other request. Hot path; never raises.
 
     Args:
-        recorder: `otel_llm.calls.active`.
+        recorder: `otel_llm.recording.active`.
         endpoint: what `recognise` makes of method, host and path.
         host: the server's host name.
         port: its port, None for the scheme's own.

@@ -326,10 +326,24 @@ def replay(
         Path | None,
         typer.Argument(metavar="RUN_OR_DIR", help="A store's directory, or one file in it.  [as --store]"),
     ] = None,
-    to: Annotated[str, typer.Option("--to", metavar="SINK", help="Where to: otlp.")] = "otlp",
+    to: Annotated[
+        str, typer.Option("--to", metavar="SINK", help="Where to: otlp, csv, parquet, tensorboard …")
+    ] = "otlp",
     endpoint: Annotated[
         str | None,
         typer.Option("--endpoint", metavar="URL", help="Instead of what OTEL_EXPORTER_OTLP_* say."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where sinks of files write.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run's processes have ended; not for otlp.")
+    ] = False,
+    tables: Annotated[
+        Path | None,
+        typer.Option(
+            "--tables", metavar="FILE", help="Python that calls otel_llm.define_table; not for otlp."
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="What was delivered before, too.")] = False,
     model: Model = None,
@@ -339,9 +353,10 @@ def replay(
     since: Since = None,
     store: Store = None,
 ) -> int:
-    """Send stored spans that a backend does not have yet. Running it again sends only what is left.
+    """Send what is stored to a backend that does not have it yet. Running it again sends only what is left.
 
-    Endpoint, protocol, headers, compression and timeout are OpenTelemetry's variables (OTEL_EXPORTER_OTLP_*).
+    For otlp, endpoint, protocol, headers, compression and timeout are OpenTelemetry's variables
+    (OTEL_EXPORTER_OTLP_*). Other sinks get tables and curves, out of spans, metrics, series and logs.
     Exit code 1: something could not be sent.
 
     \b
@@ -349,6 +364,8 @@ def replay(
       otel-llm replay --to otlp --endpoint http://localhost:4318
       otel-llm replay --since 2h --errors
       otel-llm replay --all .otel_llm
+      otel-llm replay --to csv --output results
+      otel-llm replay --to tensorboard --follow
     """  # noqa: D301 (\b keeps the lines as they are)
     from otel_llm.cli.filters import Filters
     from otel_llm.cli.replay import replay as send
@@ -361,7 +378,16 @@ def replay(
         attributes=attribute or (),
         since=since,
     )
-    return send(run_or_dir or store, filters, to=to, endpoint=endpoint, everything=everything)
+    return send(
+        run_or_dir or store,
+        filters,
+        to=to,
+        endpoint=endpoint,
+        everything=everything,
+        follow=follow,
+        output=output,
+        tables=tables,
+    )
 
 
 @app.command()

@@ -1,4 +1,8 @@
-"""`otel-llm replay`: sends stored spans to a backend that does not have them yet."""
+"""`otel-llm replay`: sends what is stored to a backend that does not have it yet.
+
+OTLP gets spans as they are. Every other sink gets views of spans, metric points, step series and log records (see
+`otel_llm.views`), and is followed up as the run goes on if that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ from otel_llm.cli import figures, reading
 from otel_llm.cli.errors import CliError
 from otel_llm.cli.facts import Facts
 from otel_llm.cli.filters import Filters
-from otel_llm.cli.sinks import Sink, batches, make_sink
+from otel_llm.cli.sinks import OTLP, OtlpSink, SpanSink, batches
 from otel_llm.cli.text import one_line
+from otel_llm.views.model import SinkOptions
 
 if TYPE_CHECKING:
     from otel_llm.store import StoredSpan, StoreReader
@@ -36,9 +41,17 @@ class Counts:
 
 
 def replay(
-    run_or_dir: Path | None, filters: Filters, *, to: str, endpoint: str | None, everything: bool
+    run_or_dir: Path | None,
+    filters: Filters,
+    *,
+    to: str,
+    endpoint: str | None,
+    everything: bool,
+    follow: bool = False,
+    output: Path | None = None,
+    tables: Path | None = None,
 ) -> int:
-    """Send spans and mark them as delivered.
+    """Send what a sink does not have, and mark it as delivered.
 
     Args:
         run_or_dir: a store's directory or one of its files; None for the configured one.
@@ -46,27 +59,61 @@ def replay(
         to: the sink.
         endpoint: the backend's, instead of the configured one.
         everything: what was delivered before as well.
+        follow: go on for as long as the run does.
+        output: where a sink that writes files shall write.
+        tables: a Python file that defines tables.
 
     Returns:
         The exit code: 1 where something could not be sent.
 
     Raises:
-        CliError: no such store or sink.
+        CliError: no such store or sink, or options that do not go together.
     """
     file: str | None = None
     if run_or_dir is not None and run_or_dir.is_file():
         run_or_dir, file = run_or_dir.parent, run_or_dir.name
     elif run_or_dir is not None and run_or_dir.suffix == ".db":
         raise CliError(f"there is no file {run_or_dir}", code=1)
-    reader = reading.open_store(run_or_dir)
     where = reading.directory(run_or_dir)
-    sink = make_sink(to, endpoint)
+    if to == OTLP:
+        for option, given in (("--follow", follow), ("--output", output), ("--tables", tables)):
+            if given:
+                raise CliError(f"{option} does not go with --to {OTLP}")
+        return _replay_spans(run_or_dir, where, filters, endpoint=endpoint, everything=everything, file=file)
+    from otel_llm.cli.replay_views import replay_views
+
+    reader = reading.open_store(run_or_dir)
+    code = replay_views(
+        where,
+        filters,
+        to=to,
+        options=SinkOptions(live=False, output=output, endpoint=endpoint, store=where),
+        everything=everything,
+        file=file,
+        follow=follow,
+        tables=tables,
+    )
+    reading.report(reader)
+    return code
+
+
+def _replay_spans(
+    run_or_dir: Path | None,
+    where: Path,
+    filters: Filters,
+    *,
+    endpoint: str | None,
+    everything: bool,
+    file: str | None,
+) -> int:
+    reader = reading.open_store(run_or_dir)
+    sink = OtlpSink(endpoint)
     try:
-        spans = _wanted(reader, filters, to, everything=everything, file=file)
-        counts, problem = send(spans, sink, to, where)
+        spans = _wanted(reader, filters, OTLP, everything=everything, file=file)
+        counts, problem = send(spans, sink, OTLP, where)
     finally:
         sink.close()
-    _tell(counts, problem, to)
+    _tell(counts, problem, OTLP)
     reading.report(reader)
     return 1 if counts.failed or counts.not_tried else 0
 
@@ -83,7 +130,7 @@ def _wanted(
             yield span
 
 
-def send(spans: Iterator[StoredSpan], sink: Sink, name: str, store: Path) -> tuple[Counts, str | None]:
+def send(spans: Iterator[StoredSpan], sink: SpanSink, name: str, store: Path) -> tuple[Counts, str | None]:
     """Send spans in batches and book what was taken, batch by batch, so that an interruption repeats little.
 
     Args:

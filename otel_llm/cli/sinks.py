@@ -1,4 +1,4 @@
-"""Where `replay` sends to: the standard OTLP exporter, and what plug-ins bring (entry point `otel_llm_sink`)."""
+"""Where `replay` sends to: spans as they are to the standard OTLP exporter, and views to what plug-ins bring."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -17,16 +16,13 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from otel_llm.store import StoredSpan
+    from otel_llm.views.model import Sink, SinkOptions
 
-GROUP: Final = "otel_llm_sink"
+OTLP: Final = "otlp"
 
 
-class Sink(Protocol):
-    """Takes stored spans to a backend.
-
-    An entry point of the group `otel_llm_sink` loads to a function `(endpoint: str | None) -> Sink`; its name is
-    what `--to` and the store's book of what was delivered call the backend.
-    """
+class SpanSink(Protocol):
+    """Takes stored spans to a backend as they are."""
 
     def send(self, spans: Sequence[StoredSpan]) -> bool:
         """Send a batch; return whether the backend took all of it. May block for as long as its timeout."""
@@ -41,23 +37,22 @@ class Sink(Protocol):
         ...
 
 
-def make_sink(name: str, endpoint: str | None) -> Sink:
-    """Return the sink `name`.
+def make_view_sink(name: str, options: SinkOptions) -> Sink:
+    """Return the sink of views `name` (entry points of the group `otel_llm_sink`).
 
     Raises:
         CliError: there is none, or it cannot be set up.
     """
-    if name == "otlp":
-        return OtlpSink(endpoint)
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in found:
-        known = ", ".join(sorted({"otlp", *found}))
+    from otel_llm.views.registry import find, names
+
+    if name not in names():
+        known = ", ".join([OTLP, *names()])
         raise CliError(f"--to is {one_line(name, 60)!r}; it accepts {known}")
     try:
-        sink: Sink = found[name].load()(endpoint)
+        return find(name)(options)
     except Exception as error:
-        raise CliError(f"the sink {name} cannot be set up: {one_line(error, 300)}", code=1) from None
-    return sink
+        reason = one_line(str(error) or type(error).__name__, 300)
+        raise CliError(f"the sink {name} cannot be set up: {reason}", code=1) from None
 
 
 class OtlpSink:

@@ -15,10 +15,12 @@ from otel_llm.content import dumps
 from otel_llm.logging._background import Background
 from otel_llm.logging._formatters import iso_time
 from otel_llm.logging._scrubbing import scrub
+from otel_llm.numeric import as_text, is_on_device
 
 MAX_BYTES: Final = 64 << 20
 _CLOSE_S: Final = 10.0
 _CELL_BYTES: Final = 64
+_SHORTEST_SECRET: Final = 8
 _ALWAYS: Final = frozenset({"timestamp", "level", "levelname", "name", "trace_id", "span_id", "step"})
 """Columns that every record can fill; a record that fills no other is no row."""
 
@@ -56,7 +58,7 @@ class CSVHandler(logging.Handler):
             raise ValueError(
                 "buffer_size accepts a whole number of at least 1, flush_interval seconds above 0"
             )
-        self.path = Path(filename).expanduser()
+        self.path = Path(filename).expanduser().absolute()  # the program may change its directory
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._checked = False
         self._background = Background(
@@ -90,29 +92,30 @@ class CSVHandler(logging.Handler):
         return cells if says_something else None
 
     def _write(self, rows: Sequence[list[str]]) -> None:
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
         if not self._checked or not self.path.exists():
+            self._checked = False
             self.path = self._settle(self.path)
-            if _is_empty(self.path):
-                writer.writerow(self.columns)
-            elif not _ends_line(self.path):  # of a process that was killed while it wrote
-                out.write("\n")
-        writer.writerows([[scrub(cell) if len(cell) > 8 else cell for cell in row] for row in rows])  # noqa: PLR2004
-        self._append(out.getvalue().encode("utf-8", "replace"))
+        self._append(_lines([[_clean(cell) for cell in row] for row in rows]))
         self._checked = True
 
     def _append(self, data: bytes) -> None:
-        # One write in append mode: rows of several processes do not mix.
+        # One write in append mode, under a lock: rows of several processes do not mix, and there is one header.
         with self.path.open("ab", buffering=0) as file:
+            _lock(file)
             start, written = os.fstat(file.fileno()).st_size, 0
+            if start == 0:
+                data = _lines([self.columns]) + data
+            elif not self._checked and not _ends_line(
+                self.path
+            ):  # of a process that was killed while it wrote
+                data = b"\n" + data
             try:
                 while written < len(data):
                     written += file.write(data[written:]) or 0
             except OSError:
-                # The disk is full: all of it is tried again, so none of it may stay, unless others have written too.
+                # The disk is full: all of it is tried again, so none of it may stay.
                 self._checked = False
-                if written and os.fstat(file.fileno()).st_size == start + written:
+                if os.fstat(file.fileno()).st_size == start + written:
                     os.ftruncate(file.fileno(), start)
                 raise
 
@@ -137,6 +140,26 @@ class CSVHandler(logging.Handler):
         super().close()
 
 
+def _lines(rows: Sequence[Sequence[str]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue().encode("utf-8", "replace")
+
+
+def _clean(cell: str) -> str:
+    return scrub(cell) if len(cell) >= _SHORTEST_SECRET else cell
+
+
+def _lock(file: Any) -> None:
+    """Keep other processes from writing until the file is closed; where that cannot be had, go without."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        return
+
+
 def _of_record(column: str, record: logging.LogRecord) -> Any:
     if column == "timestamp":
         return iso_time(record)
@@ -152,7 +175,7 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, bool | int | float):
         return str(value)
-    return dumps(value)
+    return as_text(value) if is_on_device(value) else dumps(value)
 
 
 def _is_empty(path: Path) -> bool:

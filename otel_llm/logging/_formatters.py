@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from otel_llm.content import dumps
 from otel_llm.correlation import SPAN_ID, TRACE_ID
+from otel_llm.numeric import as_text, is_on_device
 
 DEFAULT_FIELDS: Final = ("timestamp", "level", "name", "message", TRACE_ID, SPAN_ID)
 DEFAULT_FORMAT: Final = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
@@ -66,7 +67,8 @@ class JSONFormatter(logging.Formatter):
             return record.getMessage()
         if field == "exception":
             return self.formatException(record.exc_info) if record.exc_info else None
-        return getattr(record, _OTHERWISE.get(field, field), None)
+        value = getattr(record, _OTHERWISE.get(field, field), None)
+        return as_text(value) if is_on_device(value) else value
 
 
 def iso_time(record: logging.LogRecord) -> str:

@@ -19,6 +19,7 @@ from otel_llm import semconv as sc
 from otel_llm.logging import _figures as figures
 from otel_llm.logging._metrics_plan import GENERATION, RESOURCE, REWARD, VALIDATION
 from otel_llm.logging._setup import metrics_plan
+from otel_llm.numeric import as_text
 from otel_llm.step_series import record, scalars_of, step_of
 from otel_llm.trajectory import EXPECTED_TAGS
 from otel_llm.version import VERSION
@@ -29,6 +30,7 @@ _SOURCE: Final = "logging"
 _ENDS: Final = ("training_complete",)
 """Metrics that say that there will be no later step, so that they are logged at whatever step."""
 _MAX_EVENTS: Final = 1000
+_MAX_WORD: Final = 100
 _STACK: Final = 4  # from `Logger.info` to the caller of a function here
 
 
@@ -296,7 +298,7 @@ def _tell(
 
 def _word(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)[:100]
+        return as_text(value)[:_MAX_WORD]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

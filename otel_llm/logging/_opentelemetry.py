@@ -18,6 +18,7 @@ from otel_llm.content import ContentPolicy, dumps, marker
 from otel_llm.correlation import SPAN_ID, TRACE_ID
 from otel_llm.logging._formatters import STANDARD
 from otel_llm.logging._scrubbing import content_policy, scrub
+from otel_llm.numeric import as_text, is_on_device
 from otel_llm.step_series import scalars_of, step_of
 
 MAX_LENGTH: Final = 65_536
@@ -105,11 +106,13 @@ def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
         if isinstance(value, bool | int | float):
             told[key] = value
         elif value is not None:
-            text = value if isinstance(value, str) else dumps(value)
+            text = (
+                value if isinstance(value, str) else as_text(value) if is_on_device(value) else dumps(value)
+            )
             told |= {key: _bounded(text)} if keep else {key + sc.LENGTH_SUFFIX: len(text)}
     return told
 
 
 def _bounded(value: Any) -> str:
-    text = value if isinstance(value, str) else dumps(value)
+    text = value if isinstance(value, str) else as_text(value) if is_on_device(value) else dumps(value)
     return scrub(text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + marker(len(text)))

@@ -24,7 +24,7 @@ CUSTOM: Final = "logging.custom."
 HANDLERS: Final[dict[str, type]] = {
     handler.__name__: handler for handler in (CSVHandler, OpenTelemetryHandler, TensorBoardHandler)
 }
-_HOMES: Final = (CUSTOM, "otel_llm.logging.")
+_HOMES: Final = (CUSTOM, f"{__package__}.")
 _GENERIC: Final = frozenset({"class", "formatter", "filters", "level", "()", "."})
 _KEYS: Final = frozenset(
     {"version", "disable_existing_loggers", "incremental", "root", "loggers", "handlers", "formatters", "filters", "metrics"}

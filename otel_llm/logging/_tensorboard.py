@@ -59,7 +59,7 @@ class TensorBoardHandler(logging.Handler):
             raise ModuleNotFoundError("it needs the tensorboard package: pip install tensorboard")
         if max_queue < 1 or flush_secs <= 0:
             raise ValueError("max_queue accepts a whole number of at least 1, flush_secs seconds above 0")
-        self.directory = Path(log_dir).expanduser()
+        self.directory = Path(log_dir).expanduser().absolute()  # the program may change its directory
         self.directory.mkdir(parents=True, exist_ok=True)
         self._file: io.FileIO | None = None
         self._steps: Counter[str] = Counter()

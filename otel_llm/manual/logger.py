@@ -13,13 +13,13 @@ from dataclasses import is_dataclass
 from time import time_ns
 from typing import Any, Final
 
-from otel_llm import calls, drops, fields, runtime
+from otel_llm import drops, fields, recording, runtime
 from otel_llm import semconv as sc
-from otel_llm.calls import Recorder
 from otel_llm.manual.functions import InteractionLog
 from otel_llm.manual.given import moment_ns, name_of, understand
 from otel_llm.manual.recording import record
 from otel_llm.manual.sessions import sessions
+from otel_llm.recording import Recorder
 from otel_llm.settings import SettingsError
 
 DEFAULT_PROJECT: Final = "diplomacy-llm-interactions"
@@ -178,7 +178,7 @@ class LLMLogger(InteractionLog):
         """Return what records now; instrument this process where nobody has, once."""
         if not self.enabled:
             return None
-        if calls.active is None:
+        if recording.active is None:
             if not self._tried and self._setting_up.acquire(timeout=_SET_UP_S):
                 try:
                     # Whoever came first has set it up meanwhile, or is this very thread, setting it up.
@@ -186,18 +186,18 @@ class LLMLogger(InteractionLog):
                         self.configure()
                 finally:
                     self._setting_up.release()
-            if calls.active is None:
+            if recording.active is None:
                 drops.count("interaction", "not_instrumented")
                 drops.warn_once(
                     "manual-off", "otel_llm is off: interactions that are logged are not recorded"
                 )
-        return calls.active
+        return recording.active
 
     def _instrument(self) -> None:
         with self._setting_up:
             self._inside = True
             try:
-                if calls.active is None:
+                if recording.active is None:
                     runtime.instrument()
             except SettingsError as error:
                 drops.logger.error("otel_llm is off: %s", error)

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from otel_llm import drops, scopes
 from otel_llm import semconv as sc
-from otel_llm.calls import Recorder
 from otel_llm.content import ContentPolicy
 from otel_llm.manual.given import Told
 from otel_llm.manual.reported import ReportedCall
 from otel_llm.manual.sessions import sessions
 from otel_llm.phases import parse_phase
+from otel_llm.recording import Recorder
 from otel_llm.scoping import Scope
 from otel_llm.telling import frozen
 

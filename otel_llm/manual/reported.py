@@ -12,10 +12,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from otel_llm import semconv as sc
-from otel_llm.calls import CallRecord, Recorder
+from otel_llm.calls import CallRecord
 from otel_llm.closing import Said, messages_of
 from otel_llm.llm import Limits, LLMCall
 from otel_llm.pricing import Cost
+from otel_llm.recording import Recorder
 
 if TYPE_CHECKING:
     from otel_llm.llm import AttributeValue

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from otel_llm import drops, runtime, scopes
 from otel_llm import semconv as sc
-from otel_llm.calls import Recorder
 from otel_llm.phases import parse_phase
+from otel_llm.recording import Recorder
 from otel_llm.scoping import Scope
 
 MAX_OPEN: Final = 4096

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from otel_llm.content import marker
-from otel_llm.numeric import as_number
+from otel_llm.numeric import as_number, as_text
 from otel_llm.trajectory.messages import Message, ToolCall, as_json, read_messages, text_of
 
 _HEADS: Final = {"user": "👤 USER", "assistant": "🤖 ASSISTANT", "system": "⚙️ SYSTEM"}
@@ -164,7 +164,7 @@ def _reward(value: Any) -> str:
         number = sum(numbers) / len(numbers) if numbers else None
     if number is not None:
         return f"{number:.3f}"
-    return "-" if value is None else cut(str(value), 200)
+    return "-" if value is None else cut(as_text(value), 200)
 
 
 def cut(text: str, max_length: int | None) -> str:

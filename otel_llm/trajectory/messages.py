@@ -2,7 +2,7 @@
 
 Understood are messages as mappings or objects, in the shapes of OpenAI (tool calls as objects, mappings or JSON text),
 Anthropic (`tool_use` and `tool_result` blocks), LangChain (`args`, `status`), the GenAI conventions (`parts`), and
-JSON text of any of them. Imports nothing but the standard library. Nothing here raises.
+JSON text of any of them. Imports `numeric` alone. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
+
+from otel_llm.numeric import as_text
 
 _ROLES: Final = {
     "human": "user",
@@ -216,7 +218,7 @@ class _Parts:
         elif kind in _TEXTS or kind is None:
             self._take(part, self.texts, ("text", "content", "refusal"))
         else:
-            self.texts.append(f"[{_word(kind)}]")
+            self.texts.append(f"[{as_text(kind)}]")
 
     @staticmethod
     def _take(part: Any, into: list[str], fields: tuple[str, ...]) -> None:
@@ -319,7 +321,7 @@ def as_json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=_plain)
     except Exception:
-        return _word(value)
+        return as_text(value)
 
 
 def _plain(value: Any) -> Any:
@@ -327,14 +329,7 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset):
         return list(value)
-    return _word(value)
-
-
-def _word(value: Any) -> str:
-    try:
-        return str(value)
-    except Exception:
-        return f"<{type(value).__name__}>"
+    return as_text(value)
 
 
 def get(value: Any, name: str) -> Any:

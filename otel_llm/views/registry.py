@@ -87,12 +87,6 @@ def keep_book(book: Book | None, store: Path | None) -> None:
             live.book, live.store = book, store
 
 
-def attach_extra(trace_id: int, span_id: int, extra: Mapping[str, Any]) -> None:
-    """Give content that only our own views get to a span that is about to end."""
-    for live in _sinks.values():
-        live.attach_extra(trace_id, span_id, extra)
-
-
 def _after_fork_in_child() -> None:
     global _lock
     _lock = threading.RLock()
@@ -106,7 +100,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Tap:
-    """A store's writer for rows, that gives them to the live sinks as well.
+    """Takes rows for a store and for live sinks: both get the same.
 
     Args:
         store: the store's writer, or None.
@@ -114,7 +108,19 @@ class Tap:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        self._used: list[LiveSink] = []
+        self._sinks: list[LiveSink] = []
+
+    def hold(self, live: LiveSink) -> None:
+        """Feed a live sink, and keep it open until `close`, whoever else gives it back."""
+        with _lock:
+            if live not in self._sinks:
+                live.users += 1
+                self._sinks.append(live)
+
+    @property
+    def names(self) -> list[str]:
+        """The sinks' names."""
+        return [live.name for live in self._sinks]
 
     def points(self, rows: Iterable[Any]) -> None:
         """Take metric points."""
@@ -131,23 +137,26 @@ class Tap:
     def _take(self, kind: str, rows: list[Any]) -> None:
         if self._store is not None:
             getattr(self._store, kind)(rows)
-        for live in list(_sinks.values()):
+        for live in self._sinks:
             live.rows(kind, rows)
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until the store has everything."""
-        return True if self._store is None else bool(self._store.flush(timeout_s))
+    def attach_extra(self, trace_id: int, span_id: int, extra: Mapping[str, Any]) -> None:
+        """Give content that only our own views get to a span that is about to end."""
+        for live in self._sinks:
+            live.attach_extra(trace_id, span_id, extra)
 
-    def hold(self) -> None:
-        """Keep the present live sinks open until `close`, whoever else closes them."""
-        with _lock:
-            for live in _sinks.values():
-                if live not in self._used:
-                    live.users += 1
-                    self._used.append(live)
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is with the sinks, and in the store."""
+        deadline = time.monotonic() + timeout_s
+        done = all([live.flush(max(0.0, deadline - time.monotonic())) for live in self._sinks])  # noqa: C419 (each)
+        if self._store is not None:
+            done &= bool(self._store.flush(max(0.0, deadline - time.monotonic())))
+        return done
 
     def close(self, timeout_s: float) -> bool:
-        """Give the live sinks back."""
+        """Give the live sinks back; the store is somebody else's."""
         deadline = time.monotonic() + timeout_s
-        held, self._used = self._used, []
-        return all([release(live, max(0.1, deadline - time.monotonic())) for live in held])  # noqa: C419 (each is to be given back)
+        held, self._sinks = self._sinks, []
+        done = all([release(live, max(0.1, deadline - time.monotonic())) for live in held])  # noqa: C419 (each)
+        keep_book(None, None)
+        return done

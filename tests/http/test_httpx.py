@@ -415,7 +415,7 @@ def test_everything_is_put_back(hx: Any) -> None:
 
 def test_a_hook_that_breaks_breaks_nothing(hx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of our own steps fails on purpose; the program must not notice."""
-    from otel_llm import calls, drops
+    from otel_llm import calls, drops, recording
     from otel_llm.attributes import Describer
     from otel_llm_http import capture
 
@@ -428,7 +428,7 @@ def test_a_hook_that_breaks_breaks_nothing(hx: Any, monkeypatch: pytest.MonkeyPa
         (module, "recognise"),
         (capture.Exchange, "enter"),
         (capture.Exchange, "responded"),
-        (calls.Recorder, "begin"),
+        (recording.Recorder, "begin"),
         (calls.CallRecord, "end"),
         (calls.CallRecord, "feed"),
         (Describer, "attributes"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import otel_llm
 from otel_llm.logging import shutdown
 
 PLAN = Path(__file__).parent / "plan.yaml"
@@ -20,6 +21,7 @@ def _logging_as_it_was() -> Iterator[None]:
     factory, handle = logging.getLogRecordFactory(), logging.Logger.handle
     yield
     shutdown()
+    otel_llm.shutdown()
     assert (root.level, root.handlers) == before
     assert logging.getLogRecordFactory() is factory
     assert logging.Logger.handle is handle

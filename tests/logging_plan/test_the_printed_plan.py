@@ -42,7 +42,12 @@ def kinds(logger: logging.Logger) -> list[str]:
 def test_every_logger_has_the_handlers_that_the_plan_gives_it(plan: Path) -> None:
     init_logging(str(plan))
     assert kinds(get_training_logger()) == ["StreamHandler", "RotatingFileHandler", "TensorBoardHandler"]
-    assert kinds(get_model_logger()) == ["StreamHandler", "RotatingFileHandler", "CSVHandler", "TensorBoardHandler"]
+    assert kinds(get_model_logger()) == [
+        "StreamHandler",
+        "RotatingFileHandler",
+        "CSVHandler",
+        "TensorBoardHandler",
+    ]
     assert kinds(get_reward_logger()) == ["RotatingFileHandler", "TensorBoardHandler"]
     assert kinds(get_system_logger()) == ["RotatingFileHandler"]
     assert kinds(get_metrics_logger()) == ["RotatingFileHandler", "TensorBoardHandler"]
@@ -65,14 +70,19 @@ def test_every_handler_has_the_settings_that_the_plan_gives_it(plan: Path) -> No
     assert (rows._background._size, rows._background._interval_s) == (100, 5.0)
     assert isinstance(board, TensorBoardHandler)
     assert (board._background._size, board._background._interval_s) == (100, 30)
-    assert board.directory == Path("logs/tensorboard")
+    assert board.directory == Path("logs/tensorboard").absolute()
 
 
 def test_the_metrics_section_is_read(plan: Path) -> None:
     init_logging(plan)
     metrics = metrics_plan()
     assert (metrics.logging_frequency, metrics.validation_frequency, metrics.sampling_ratio) == (5, 250, 0.1)
-    assert metrics.enabled == {"reward_metrics", "generation_metrics", "validation_metrics", "resource_metrics"}
+    assert metrics.enabled == {
+        "reward_metrics",
+        "generation_metrics",
+        "validation_metrics",
+        "resource_metrics",
+    }
 
 
 class Callback:
@@ -95,7 +105,9 @@ class Callback:
         log_memory_usage()
 
     def on_train_end(self, state: Any) -> None:
-        log_training_progress(step=state.global_step, metrics={"final_accuracy": 50.0, "training_complete": True})
+        log_training_progress(
+            step=state.global_step, metrics={"final_accuracy": 50.0, "training_complete": True}
+        )
         get_training_logger().info("Training completed")
 
 
@@ -105,7 +117,10 @@ def test_a_training_run_lands_in_every_place_that_the_plan_names(
     otel_llm.instrument()
     init_logging(plan)
     callback = Callback()
-    outputs = [("2 + 2?", "4", "<think>sum</think><answer>4</answer>"), ("Capital,\nof France?", "Paris", "Lyon")]
+    outputs = [
+        ("2 + 2?", "4", "<think>sum</think><answer>4</answer>"),
+        ("Capital,\nof France?", "Paris", "Lyon"),
+    ]
     for step in range(1, 12):
         callback.on_step_end(SimpleNamespace(global_step=step), outputs, {"rewards/format": 0.5, "loss": 1.0})
     callback.on_train_end(SimpleNamespace(global_step=11))

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import otel_llm
-from otel_llm import calls, drops, runtime
+from otel_llm import drops, recording, runtime
 from otel_llm import semconv as sc
 from otel_llm.manual import DEFAULT_PROJECT, process_logger
 
@@ -42,7 +42,7 @@ def test_disabled_nothing_is_instrumented_and_nothing_recorded(store) -> None:
     assert otel_llm.log_bulk_interactions([{"game_id": "g"}]) == 0
     assert otel_llm.log_session_end("g") is None
     assert runtime.current() is None
-    assert calls.active is None
+    assert recording.active is None
     assert not store.directory.exists()
     assert drops.counts() == {}
 

@@ -245,6 +245,11 @@ class Tensor:
         assert self.device.type == "cpu", "it was waited for"
         return self.value
 
+    def __str__(self) -> str:
+        return str(self.item())
+
+    __repr__ = __str__
+
 
 def test_rewards_are_shown_with_three_digits() -> None:
     rewards = {"correctness": 1, "format": 0.5, "cpu": Tensor(0.25, "cpu"), "several": [1.0, 0.0]}
@@ -258,4 +263,9 @@ def test_rewards_are_shown_with_three_digits() -> None:
 
 
 def test_a_reward_on_a_device_is_not_waited_for() -> None:
-    assert "gpu: <" in format_reward_components({"gpu": Tensor(1.0, "cuda")})
+    gpu = Tensor(1.0, "cuda")
+    assert format_reward_components({"gpu": gpu}) == "gpu: <Tensor on a device>"
+    assert format_input_data({"x": gpu, "y": [gpu]}) == (
+        'x: "<Tensor on a device>"\ny:\n  • "<Tensor on a device>"'
+    )
+    assert "on a device" in format_conversation([{"role": "user", "content": {"x": gpu}}])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import wrapt
 
-from otel_llm import calls, drops
+from otel_llm import drops, recording
 from otel_llm.calls import CallRecord
 from otel_llm_http.capture import Exchange, MappingHeaders, begin
 from otel_llm_http.clients._patches import Patches
@@ -46,7 +46,7 @@ def _body(aiohttp: Any, session: Any, kwargs: dict[str, Any]) -> bytes | None:
 
 
 def _begin(aiohttp: Any, session: Any, method: str, target: Any, kwargs: dict[str, Any]) -> Exchange | None:
-    recorder = calls.active
+    recorder = recording.active
     if recorder is None:
         return None
     url = session._build_url(target)

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final
 
-from otel_llm import calls, drops
+from otel_llm import drops, recording
 from otel_llm_http.capture import Exchange, begin
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import atee, ended, tee
@@ -74,7 +74,7 @@ class _Headers:
 
 
 def _begin(request: Any) -> Exchange | None:
-    recorder = calls.active
+    recorder = recording.active
     if recorder is None:
         return None
     url = request.url

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from otel_llm import calls, drops
+from otel_llm import drops, recording
 from otel_llm_http.capture import Exchange, MappingHeaders, begin
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import ended, tee
@@ -31,7 +31,7 @@ def _body(request: Any) -> bytes | None:
 
 
 def _begin(request: Any) -> Exchange | None:
-    recorder = calls.active
+    recorder = recording.active
     if recorder is None:
         return None
     url = urlsplit(request.url)

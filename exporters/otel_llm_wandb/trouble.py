@@ -1,0 +1,45 @@
+"""What W&B has done to us lately, and when it is to be asked again."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from otel_llm import drops
+
+_FIRST_BACKOFF_S: Final = 1.0
+_LAST_BACKOFF_S: Final = 60.0
+
+
+class Trouble:
+    """Remembers the last problem; the pause after each is twice the one before.
+
+    Attributes:
+        problem: the last, None if all is well.
+        retry_at: `time.monotonic()` before which W&B is left alone; 0 if it is not.
+    """
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        self.retry_at = 0.0
+        self._backoff = 0.0
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether W&B is left alone for now."""
+        return time.monotonic() < self.retry_at
+
+    def happened(self, problem: str) -> None:
+        """Note a problem, say it once, and pause."""
+        self.problem = problem
+        self._backoff = min(max(_FIRST_BACKOFF_S, self._backoff * 2), _LAST_BACKOFF_S)
+        self.retry_at = time.monotonic() + self._backoff
+        drops.warn_once(
+            f"wandb:{problem}",
+            "W&B: %s. What it misses is kept, and `otel-llm replay --to wandb` sends it from the store",
+            problem,
+        )
+
+    def passed(self) -> None:
+        """Note that all is well again."""
+        self.problem, self.retry_at, self._backoff = None, 0.0, 0.0
