@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from otel_llm.text_analysis import text_features
     from otel_llm.totals import Totals
     from otel_llm.version import VERSION as __version__  # noqa: N811 (the name that Python gives it)
+    from otel_llm.views.tables import define_table
     from otel_llm.wrapping import logged_interaction, run_llm_and_log
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "add_analyser",
     "current_scope",
     "define_metric",
+    "define_table",
     "force_flush",
     "game",
     "initialize_llm_logging",
@@ -116,6 +118,7 @@ _HOME = {
     "add_analyser": ("analysers", "add_analyser"),
     "current_scope": ("scopes", "current_scope"),
     "define_metric": ("custom_metrics", "define_metric"),
+    "define_table": ("views.tables", "define_table"),
     "game": ("scopes", "game"),
     "interaction": ("scopes", "interaction"),
     "on_end": ("hooks", "on_end"),

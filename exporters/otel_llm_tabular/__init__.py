@@ -14,8 +14,8 @@ from otel_llm_tabular.entry_points import (
     CsvSpanExporter,
     ParquetMetricExporter,
     ParquetSpanExporter,
-    csv_sink,
-    parquet_sink,
+    make_csv_sink,
+    make_parquet_sink,
 )
 from otel_llm_tabular.settings import CsvSettings, ParquetSettings
 
@@ -27,6 +27,6 @@ __all__ = [
     "ParquetMetricExporter",
     "ParquetSettings",
     "ParquetSpanExporter",
-    "csv_sink",
-    "parquet_sink",
+    "make_csv_sink",
+    "make_parquet_sink",
 ]

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from otel_llm_tabular.parquet_sink import ParquetSink
 
 
-def csv_sink(options: SinkOptions) -> CsvSink:
+def make_csv_sink(options: SinkOptions) -> CsvSink:
     """Return the CSV sink as the variables say."""
     return CsvSink(CsvSettings.resolve(), options.output, alone=not options.live)
 
 
-def parquet_sink(options: SinkOptions) -> ParquetSink:
+def make_parquet_sink(options: SinkOptions) -> ParquetSink:
     """Return the Parquet sink as the variables say."""
     from otel_llm_tabular.parquet_sink import ParquetSink
 

@@ -30,7 +30,7 @@ HISTOGRAMS: Final[tuple[tuple[str, Type], ...]] = (
 
 
 def tables_of(batch: Batch, chosen: frozenset[str]) -> Iterator[Rows]:
-    """Yield the tables of a batch that have rows.
+    """Yield the tables of a batch that have rows. The value of a scalar is the number as it was, integers included.
 
     Args:
         batch: the batch.

@@ -6,7 +6,9 @@ since, which the store still has. Needs pyarrow, imported when a sink is made.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,8 +56,10 @@ class _Open:
     def _write_group(self) -> None:
         if self._cells:
             arrays = [
-                self._pa.array(column, type=field.type)
-                for column, field in zip(zip(*self._cells, strict=True), self._schema, strict=True)
+                self._pa.array(_floats(column) if kind == "float" else column, type=field.type)
+                for column, field, (_, kind) in zip(
+                    zip(*self._cells, strict=True), self._schema, self.columns, strict=True
+                )
             ]
             table = self._pa.Table.from_arrays(arrays, schema=self._schema)
             self._writer.write_table(table, row_group_size=len(self._cells))
@@ -71,6 +75,17 @@ class _Open:
         except Exception:
             pass  # what is in it is of no use anyway
         self.path.unlink(missing_ok=True)
+
+
+def _floats(column: Iterable[Cell]) -> list[float | None]:
+    """Return numbers as floats: pyarrow refuses an integer that loses digits, and curves may have such."""
+    made: list[float | None] = []
+    for value in column:
+        try:
+            made.append(None if value is None else float(value))
+        except OverflowError:
+            made.append(math.inf if isinstance(value, int) and value > 0 else -math.inf)
+    return made
 
 
 class ParquetSink(FileSink):

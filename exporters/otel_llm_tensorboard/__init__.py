@@ -10,8 +10,13 @@ Needs the extra `tensorboard`; neither TensorFlow nor torch.
 from otel_llm_tensorboard.entry_points import (
     TensorBoardMetricExporter,
     TensorBoardSpanExporter,
-    tensorboard_sink,
+    make_tensorboard_sink,
 )
 from otel_llm_tensorboard.settings import TensorBoardSettings
 
-__all__ = ["TensorBoardMetricExporter", "TensorBoardSettings", "TensorBoardSpanExporter", "tensorboard_sink"]
+__all__ = [
+    "TensorBoardMetricExporter",
+    "TensorBoardSettings",
+    "TensorBoardSpanExporter",
+    "make_tensorboard_sink",
+]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from otel_llm_tensorboard.sink import TensorBoardSink
 
 
-def tensorboard_sink(options: SinkOptions) -> TensorBoardSink:
+def make_tensorboard_sink(options: SinkOptions) -> TensorBoardSink:
     """Return the sink as the variables say.
 
     Raises:

@@ -20,7 +20,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from otel_llm.views.model import Cell, Histogram
 
 _VERSION: Final = "brain.Event:2"
-_INT64: Final = range(-(1 << 63), 1 << 63)
+_MAX_INT: Final = (1 << 63) - 1
 _MAX_FLOAT32: Final = 3.4028234663852886e38
 
 
@@ -97,12 +97,14 @@ def hparams(config: Mapping[str, Cell], time_s: float) -> Any:
 
 
 def _event(values: list[Any], step: int, time_s: float) -> Any:
-    clipped = min(max(step, _INT64.start), _INT64.stop - 1)
+    clipped = min(max(step, -_MAX_INT), _MAX_INT)
     return Event(wall_time=time_s, step=clipped, summary=Summary(value=values))
 
 
 def _float32(value: float) -> float:
-    number = float(value) if value in _INT64 or isinstance(value, float) else math.copysign(math.inf, value)
-    if abs(number) > _MAX_FLOAT32 and not math.isinf(number):
-        return math.copysign(math.inf, number)
-    return number
+    """Return what comes nearest among floats of 32 bits; the message refuses what is beyond them."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    return math.copysign(math.inf, number) if _MAX_FLOAT32 < abs(number) < math.inf else number

@@ -19,6 +19,19 @@ DRAWN: Final = frozenset({"interactions", "sessions", "full_trajectories"})
 SHOWN: Final = ("interactions", "completions", "full_trajectories", "model_outputs")
 """Tables of which a sample is shown as text."""
 
+_NOT_DRAWN: Final = frozenset(
+    {
+        "phase_numeric",
+        "season_numeric",
+        "attempt",
+        "start_time",
+        "end_time",
+        "grpo_episode",
+        "grpo_step",
+        "Step",
+    }
+)
+"""Numbers that are no measurements."""
 _STEP: Final = "Step"
 _LEADING: Final = 3
 _ONE_IN: Final = 100
@@ -105,7 +118,7 @@ class TensorBoardSink(FileSink):
         figures = [
             (at, f"{rows.table}/{name}")
             for at, (name, kind) in enumerate(rows.columns)
-            if rows.table in DRAWN and at >= _LEADING and kind != "text" and name != _STEP
+            if rows.table in DRAWN and at >= _LEADING and kind != "text" and name not in _NOT_DRAWN
         ]
         own_step = names.index(_STEP) if _STEP in names else None
         for cells in rows.cells:

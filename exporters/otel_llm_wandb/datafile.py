@@ -22,6 +22,9 @@ _BLOCK: Final = 32 << 10
 _FRAGMENT: Final = struct.Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _ROW: Final = ROW.encode()
+_HISTORY, _ARTIFACT = 2, 8
+"""Numbers of fields of `wandb_internal.Record`."""
+
 _READ: Final = 4 << 20
 
 
@@ -31,10 +34,12 @@ class Contents:
 
     Attributes:
         last_row: the highest number of a row of ours; 0 for none.
+        last_step: the highest step of a row of anybody's, as W&B counts rows; -1 for none. Only of a thorough reading.
         artifacts: `(name, digest)` of the artifacts of the run, W&B's own tables included.
     """
 
     last_row: int = 0
+    last_step: int = -1
     artifacts: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -43,10 +48,12 @@ class DataFile:
 
     Args:
         path: the file; it need not be there yet.
+        thorough: look at every row, not only at ours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, thorough: bool = False) -> None:
         self.path = path
+        self._thorough = thorough
         self._offset = 0
         self._parts: list[bytes] = []
         self.contents = Contents()
@@ -59,26 +66,26 @@ class DataFile:
         try:
             for payload in self._payloads():
                 self._take(payload)
-        except (OSError, ValueError, struct.error):
+        except (OSError, ValueError, IndexError, struct.error):
             pass  # what was read before counts
         return self.contents
 
     def _take(self, payload: bytes) -> None:
-        has_row = _ROW in payload
-        # An artifact's record is field 10 or so of the union; parsing tells, but most rows need none.
-        if not has_row and len(payload) > _READ:
+        kind = _kind(payload)
+        # Most rows need no parsing: summaries repeat what history has, and the other rows are not ours.
+        if kind != _ARTIFACT and not (kind == _HISTORY and (self._thorough or _ROW in payload)):
             return
         from wandb.proto import wandb_internal_pb2
 
         types: Any = wandb_internal_pb2  # its names are made at run time
         record = types.Record.FromString(payload)
-        kind = record.WhichOneof("record_type")
-        if kind == "history" and has_row:
-            for item in record.history.item:
-                if (item.key or "".join(item.nested_key)) == ROW:
-                    self.contents.last_row = max(self.contents.last_row, int(json.loads(item.value_json)))
-        elif kind == "artifact":
+        if kind == _ARTIFACT:
             self.contents.artifacts.add((record.artifact.name, record.artifact.digest))
+            return
+        self.contents.last_step = max(self.contents.last_step, record.history.step.num)
+        for item in record.history.item:
+            if (item.key or "".join(item.nested_key)) == ROW:
+                self.contents.last_row = max(self.contents.last_row, int(json.loads(item.value_json)))
 
     def _payloads(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
@@ -128,11 +135,43 @@ class DataFile:
                 yield payload
 
 
+def _kind(payload: bytes) -> int:
+    """Return the number of the first field of a record that says what it is; 0 where it has none.
+
+    Before it stand the record's own number (1) and control fields (16 and more).
+    """
+    at = 0
+    while at < len(payload):
+        tag, at = _varint(payload, at)
+        if 1 < tag >> 3 < 16:  # noqa: PLR2004 (see above)
+            return tag >> 3
+        value, at = _varint(payload, at)
+        if tag & 7 == _BYTES:
+            at += value
+    return 0
+
+
+def _varint(payload: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = payload[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:  # noqa: PLR2004 (the highest bit says that more follows)
+            return value, at
+
+
+_BYTES: Final = 2
+"""Protobuf's wire type of what has a length."""
+
+
 def read_all(directories: list[Path], run_id: str) -> Contents:
     """Return what of ours the directories of one run hold together (an offline run that was resumed has several)."""
     together = Contents()
     for directory in directories:
-        found = DataFile(directory / f"run-{run_id}.wandb").read()
+        found = DataFile(directory / f"run-{run_id}.wandb", thorough=True).read()
         together.last_row = max(together.last_row, found.last_row)
+        together.last_step = max(together.last_step, found.last_step)
         together.artifacts |= found.artifacts
     return together

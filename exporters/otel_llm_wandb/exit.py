@@ -1,7 +1,7 @@
 """The end of the interpreter, as W&B sees it: it ends all runs in an exit handler, before ours would be called.
 
-Handlers are called in the reverse order of registration, and W&B registers its own when a core is started. The one here is
-registered right after that, and brings everything to W&B while it can still be taken.
+Handlers are called in the reverse order of their registration, and W&B registers its own when a core is started. So ours
+is registered once more right after that: what is under way comes to W&B while it can still be taken.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import atexit
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from otel_llm import drops
+from otel_llm import drops, runtime
 
 if TYPE_CHECKING:
     from otel_llm_wandb.sink import WandbSink
 
-_SHARE: Final = 0.7
-_DEFAULT_S: Final = 10.0
+_FLUSH_MS: Final = 5000
 
 
 class AtExit:
-    """Calls a sink at exit, on the sink's own thread.
+    """Goes before W&B at exit, and tells a sink that the program logs nothing any more.
 
     Args:
         sink: which.
@@ -28,46 +27,37 @@ class AtExit:
 
     def __init__(self, sink: WandbSink) -> None:
         self._sink: WandbSink | None = sink
-        atexit.register(self._run)
+        atexit.register(self._run_alone)
+        if runtime.current() is not None:
+            runtime._lifecycle.start()  # registers its handler anew
+        atexit.register(self._tell)
 
     def cancel(self) -> None:
         """Do nothing at exit."""
         self._sink = None
-        atexit.unregister(self._run)
+        atexit.unregister(self._tell)
+        atexit.unregister(self._run_alone)
 
-    def _run(self) -> None:
-        sink, self._sink = self._sink, None
-        if sink is None:
+    def _tell(self) -> None:
+        if self._sink is not None:
+            self._sink.is_exiting = True
+
+    def _run_alone(self) -> None:
+        """Close the sink where no `instrument()` does: it is an exporter of the program's own providers."""
+        sink = self._sink
+        if sink is None or runtime.current() is not None:
             return
-        try:
-            from otel_llm.views import registry
+        from opentelemetry import metrics, trace
 
-            timeout_s = _flush_program()
-            sink.leave_at_exit()
-            for live in registry.active():
-                if live.name == sink.name:
-                    live.flush(timeout_s)
-        except Exception:
-            drops.internal_error("sink wandb: exit")
+        from otel_llm.views import registry
 
-
-def _flush_program() -> float:
-    """Have everything that ended so far on its way to the sink; returns the time that is left for the sink."""
-    from otel_llm import runtime
-
-    active = runtime.current()
-    if active is not None:
-        timeout_s = active.settings.shutdown_timeout * _SHARE
-        _quietly(lambda: active.finisher.drain(timeout_s))
-        _quietly(lambda: runtime.force_flush(timeout_s))
-        return timeout_s
-    from opentelemetry import metrics, trace
-
-    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
-        flush = getattr(provider, "force_flush", None)
-        if flush is not None:
-            _quietly(lambda flush=flush: flush(int(_DEFAULT_S * 500)))  # type: ignore[misc]
-    return _DEFAULT_S
+        for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+            flush = getattr(provider, "force_flush", None)
+            if flush is not None:
+                _quietly(lambda flush=flush: flush(_FLUSH_MS))  # type: ignore[misc]
+        for live in registry.active():
+            if live.name == sink.name:
+                _quietly(lambda live=live: live.close(live.close_timeout_s))  # type: ignore[misc]
 
 
 def _quietly(do: Callable[[], object]) -> None:

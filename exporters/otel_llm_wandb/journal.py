@@ -2,11 +2,11 @@
 
 One file a run, `STORE/wandb/<run id>.journal`, a JSON object a line:
 
-    run     a directory of the run (again whenever it is started again), its project and entity
+    run     a directory of the run (again whenever it is started again), and what it was started with
     batch   a batch: its keys, its rows of scalars with the number of the first, its rows of tables
     table   `count` of the waiting rows of a table went to W&B as row `number`
     carry   at the head of a file that follows a full one: what was still waiting
-    end     the run was finished with everything in it
+    end     its writer has ended in good order
 
 W&B's own file says how far its rows have come (`datafile`); what the journal has beyond that is sent again by whoever
 resumes the run. The writer holds a lock on the file: a run has one writer.
@@ -44,8 +44,7 @@ class Left:
 
     Attributes:
         run_id: the run.
-        project: its project.
-        entity: its entity.
+        started_with: what the run was started with: project, entity, group, job type, name, tags.
         directories: the run's directories, the last one last.
         keys: keys of all batches that were handed over, by kind.
         rows: `(number, row)` of all rows of scalars.
@@ -53,12 +52,11 @@ class Left:
         flushed: `(number, rows)` of all tables that were handed over.
         next_number: the number that the next row gets.
         totals: running figures (see `aggregates`), as of the last row that had them.
-        ended: whether the run was finished with everything in it.
+        is_closed: whether its last writer has ended in good order.
     """
 
     run_id: str
-    project: str | None = None
-    entity: str | None = None
+    started_with: dict[str, Any] = field(default_factory=dict)
     directories: list[Path] = field(default_factory=list)
     keys: dict[str, set[int]] = field(default_factory=dict)
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
@@ -66,7 +64,7 @@ class Left:
     flushed: list[tuple[int, TableRows]] = field(default_factory=list)
     next_number: int = 1
     totals: dict[str, dict[str, float]] = field(default_factory=dict)
-    ended: bool = False
+    is_closed: bool = False
 
     def beyond(self, last_row: int) -> tuple[list[dict[str, Any]], dict[str, TableRows]]:
         """Return the rows of scalars and of tables that are not in a file which has come to `last_row`."""
@@ -108,14 +106,9 @@ class Journal:
             raise BusyError("another process is writing this W&B run") from None
         return file
 
-    def started(self, run_id: str, project: str | None, entity: str | None, directory: Path) -> None:
+    def started(self, run_id: str, started_with: Mapping[str, Any], directory: Path) -> None:
         """Note a directory of the run."""
-        self._run = {
-            "id": run_id,
-            "project": project,
-            "entity": entity,
-            "directory": str(directory.resolve()),
-        }
+        self._run = {"id": run_id, "with": dict(started_with), "directory": str(directory.resolve())}
         self._write({"is": "run", **self._run})
 
     def batch(
@@ -165,7 +158,7 @@ class Journal:
         )
 
     def end(self, next_number: int) -> None:
-        """Note that the run has everything."""
+        """Note that nothing comes any more."""
         self._write({"is": "end", "next": next_number})
 
     def close(self) -> None:
@@ -173,6 +166,11 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be written."""
+        return self._file is not None
 
     def _write(self, record: dict[str, Any]) -> None:
         if self._file is None:
@@ -193,7 +191,7 @@ class SafeJournal:
         self._store = store
         self._journal: Journal | None = None
 
-    def started(self, run_id: str, project: str | None, entity: str | None, directory: Path) -> None:
+    def started(self, run_id: str, started_with: Mapping[str, Any], directory: Path) -> None:
         """Open the journal, and note a directory of the run.
 
         Raises:
@@ -203,7 +201,7 @@ class SafeJournal:
             return
         try:
             self._journal = self._journal or Journal(self._store, run_id)
-            self._journal.started(run_id, project, entity, directory)
+            self._journal.started(run_id, started_with, directory)
         except OSError as error:
             _unwritable(error)
 
@@ -235,6 +233,11 @@ class SafeJournal:
         """Let go of the file."""
         if self._journal is not None:
             self._journal.close()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is one."""
+        return self._journal is not None and self._journal.is_open
 
     def _do(self, what: Callable[[Journal], None]) -> None:
         if self._journal is None:
@@ -307,13 +310,13 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 def _take(left: Left, record: dict[str, Any]) -> None:
     match record.get("is"):
         case "run":
-            left.run_id, left.project, left.entity = record["id"], record["project"], record["entity"]
+            left.run_id, left.started_with = record["id"], record["with"]
             directory = Path(record["directory"])
             if directory not in left.directories:
                 left.directories.append(directory)
-            left.ended = False
+            left.is_closed = False
         case "batch":
-            left.ended = False
+            left.is_closed = False
             for kind, some in record["keys"].items():
                 left.keys.setdefault(kind, set()).update(some)
             left.rows += enumerate(record["rows"], record["first"])
@@ -340,7 +343,7 @@ def _take(left: Left, record: dict[str, Any]) -> None:
                 _add(left.tables, _table(table))
             left.totals = record["totals"]
         case "end":
-            left.ended = True
+            left.is_closed = True
             left.next_number = max(left.next_number, record["next"])
 
 

@@ -53,6 +53,8 @@ class Run:
         self._before: frozenset[str] = frozenset()
         self._step_before = 0
         self._merged: tuple[int, set[str]] = (-1, set())
+        self.next_step: int | None = None
+        """Where W&B's count of rows goes on, for an offline run with an earlier directory: its core begins at 0 again."""
         self.id = run_id
         self.how: How | None = None
         self.directory: Path | None = None
@@ -170,6 +172,11 @@ class Run:
         mode = self._settings.mode or os.environ.get("WANDB_MODE")
         return self._offline or mode in {"offline", "dryrun"}
 
+    def go_on_after(self, step: int) -> None:
+        """Continue W&B's count of rows after `step`; a run that is resumed online knows it from the server."""
+        if self.how == "own" and self._is_offline and step >= 0:
+            self.next_step = step + 1
+
     def _step_back(self) -> None:
         """Take the run from W&B's list of active ones: the program's `wandb.init()` would return it."""
         try:
@@ -201,14 +208,13 @@ class Run:
         return None if self.directory is None else self.directory / "files"
 
     @property
-    def project(self) -> str | None:
-        """The project that the run is in."""
-        return getattr(self._run, "project", None) or self._settings.project
-
-    @property
-    def entity(self) -> str | None:
-        """The entity that the run belongs to."""
-        return getattr(self._run, "entity", None) or self._settings.entity
+    def started_with(self) -> dict[str, Any]:
+        """What the run belongs to, for whoever resumes it: an offline run knows it only from its beginning."""
+        run = self._run
+        told = {name: getattr(run, name, None) for name in ("project", "entity", "group", "job_type", "name")}
+        made = {name: str(value) for name, value in told.items() if value}
+        tags = getattr(run, "tags", None)
+        return {**made, "tags": [str(tag) for tag in tags]} if tags else made
 
     @property
     def is_over(self) -> bool:
@@ -251,7 +257,8 @@ class Run:
                     self._run.log(dict(row), commit=False)
                     self._merged[1].update(row)
                 else:
-                    self._run.log(dict(row))
+                    self._run.log(dict(row), step=self.next_step, commit=True)
+                    self.next_step = None
         except Exception as error:
             raise classified(error, self._run) from error
 
@@ -336,8 +343,8 @@ class Run:
         Raises:
             BrokenError: it is gone.
         """
-        if self.how == "joined":
-            return
+        if getattr(self._run.settings, "_shared", False):
+            return  # there it is an error
         try:
             _ = self._run.step
         except Exception as error:

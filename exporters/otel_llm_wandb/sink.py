@@ -40,11 +40,12 @@ class WandbSink(Sink):
     name = "wandb"
 
     def __init__(self, settings: WandbSettings, options: SinkOptions) -> None:
-        self.settings = settings
-        target = Target.find(settings, options)
+        target = self._target = Target.find(settings, options)
+        self.settings = settings = target.completed(settings)
         self.book = target.book
         self.wants = model.EVERYTHING if settings.artifacts else model.EVERYTHING - {model.ARTIFACTS}
-        self._left = target.left
+        self._had = {} if target.left is None else target.left.keys
+        self._left = target.left if target.has_rest else None
         self._joins = options.live and settings.join
         self._live = options.live
         self._writer = Writer(Run(settings, target.run_id, live=options.live), settings, options.store)
@@ -53,8 +54,8 @@ class WandbSink(Sink):
         self._polled = 0.0
         self._is_due = False
         self._at_exit: AtExit | None = None
-        self._is_exiting = False
-        self._has_exited = False
+        self.is_exiting = False
+        """The interpreter exits: the program logs nothing more."""
 
     @property
     def run_id(self) -> str | None:
@@ -63,8 +64,7 @@ class WandbSink(Sink):
 
     def settled(self) -> Mapping[str, frozenset[int]]:
         """Return the keys of what the run's killed writer had taken; what the run lacks of it comes from the journal."""
-        left = self._left
-        return {} if left is None else {kind: frozenset(keys) for kind, keys in left.keys.items()}
+        return {kind: frozenset(keys) for kind, keys in self._had.items()}
 
     def problem(self) -> str | None:
         """Return what went wrong last."""
@@ -75,7 +75,7 @@ class WandbSink(Sink):
     def write(self, batch: Batch) -> bool:
         """Take a batch: its scalars go to W&B at once, rows of tables many together."""
         writer = self._writer
-        if self._has_exited or writer.is_over or writer.run.how == "disabled":
+        if writer.is_over or writer.run.how == "disabled":
             writer.lose(batch)
             return True
         if not self._begin(now_or_never=len(self._held) >= _MAX_HELD):
@@ -95,7 +95,7 @@ class WandbSink(Sink):
         run = programs_run() if self._joins else None
         if run is None and time.monotonic() < self._join_until and not now_or_never:
             return False
-        if not writer.begin(run, self._left):
+        if not writer.begin(run, self._target.left):
             return False
         self._left = None
         if self._live and writer.run.how != "disabled":
@@ -119,7 +119,7 @@ class WandbSink(Sink):
     def due_s(self) -> float | None:
         """Return when rows of tables have waited long enough, or W&B is to be looked at again."""
         writer, now = self._writer, time.monotonic()
-        if self._has_exited or writer.is_over:
+        if writer.is_over:
             return None
         times = [writer.due_at()]
         if self._held or self._left is not None or len(writer.outbox) or artifacts.waiting():
@@ -136,15 +136,11 @@ class WandbSink(Sink):
             if self._begin() and self._take_held():
                 self._writer.pump()
             return self._is_settled
-        done = self._settle(timeout_s, last=self._is_exiting)
-        if self._is_exiting and not self._has_exited:
-            self._write_whole()
-            self._has_exited = True
-        return done
+        return self._settle(timeout_s, last=False)
 
     @property
     def _is_settled(self) -> bool:
-        return not self._writer.outbox.open_batches and not self._held
+        return self._writer.is_settled and not self._held
 
     def _settle(self, timeout_s: float, *, last: bool) -> bool:
         """Write everything and wait, within the time, until W&B's file has it.
@@ -157,15 +153,12 @@ class WandbSink(Sink):
         writer = self._writer
         if writer.is_over or writer.run.how == "disabled":
             return not writer.is_over and self._is_settled
-        if self._has_exited:
-            writer.safely(writer.acknowledge)
-            return self._is_settled
         if not self._held and self._left is None and not writer.is_begun and not artifacts.waiting():
             return True
         if not self._begin(now_or_never=True):
             return False
         # Only a run of our own, or one that the program cannot log to any more, may be written regardless of it.
-        regardless = last and (writer.run.how == "own" or self._is_exiting)
+        regardless = last and (writer.run.how == "own" or self.is_exiting)
         while not writer.is_over:
             self._take_held()
             writer.pump(everything=True, last=regardless)
@@ -184,22 +177,17 @@ class WandbSink(Sink):
         deadline = time.monotonic() + timeout_s
         writer = self._writer
         done = self._settle(timeout_s, last=True)
-        if writer.is_begun and not writer.is_over and writer.run.how == "own" and not self._has_exited:
-            self._write_whole()
+        if writer.is_begun and not writer.is_over:
+            if writer.run.how == "own":
+                self._write_whole()
             done = writer.end(max(0.1, deadline - time.monotonic())) and self._is_settled
-        writer.close(is_complete=done and writer.is_begun)
+        writer.close()
         if self._at_exit is not None:
             self._at_exit.cancel()
         return done
 
-    def leave_at_exit(self) -> None:
-        """Let the next flush be the last: the interpreter exits, and W&B itself ends the run right after it."""
-        self._is_due = False
-        self._is_exiting = True
-
     def forget(self) -> None:
         """In a forked child: nothing here is the child's."""
-        self._has_exited = True
         self._writer.forget()
         if self._at_exit is not None:
             self._at_exit.cancel()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from otel_llm.views.model import SinkOptions
 from otel_llm_wandb import journal
+from otel_llm_wandb.datafile import read_all
 from otel_llm_wandb.journal import BusyError, Left
 from otel_llm_wandb.settings import WandbSettings
 
@@ -50,7 +51,7 @@ class Target:
             return cls(asked, BOOK if options.live else f"{BOOK}@{asked}")
         if options.live or not known:
             return cls(None, BOOK)
-        unfinished = [left for left in known if not left.ended]
+        unfinished = [left for left in known if not (left.is_closed and _is_whole(left))]
         if len(unfinished) > 1:
             ids = ", ".join(left.run_id for left in unfinished)
             raise RuntimeError(
@@ -59,8 +60,28 @@ class Target:
             )
         return cls._of((unfinished or known)[-1], options.store)
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether the journal has rows that the run's file lacks."""
+        return self.left is not None and not _is_whole(self.left)
+
+    def completed(self, settings: WandbSettings) -> WandbSettings:
+        """Return settings with what the run was started with, where they say nothing else."""
+        told = self.left.started_with if self.left is not None else {}
+        new = {
+            name: tuple(value) if name == "tags" else value
+            for name, value in told.items()
+            if not getattr(settings, name, None)
+        }
+        return settings.with_changes(**new) if new else settings
+
     @classmethod
     def _of(cls, left: Left, store: Path | None) -> Target:
         if store is not None and journal.is_busy(journal.path_of(store, left.run_id)):
             raise BusyError(f"the W&B run {left.run_id} is being written by another process")
         return cls(left.run_id, BOOK, left)
+
+
+def _is_whole(left: Left) -> bool:
+    scalars, tables = left.beyond(read_all(left.directories, left.run_id).last_row)
+    return not scalars and not tables

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_llm import drops
-from otel_llm.views.model import Artifact, Batch, Histogram, Scalar
+from otel_llm.views.model import Batch, Histogram, Scalar
 from otel_llm_wandb import aggregates, artifacts
 from otel_llm_wandb.datafile import DataFile, read_all
 from otel_llm_wandb.errors import BrokenError, FullError, OverError
@@ -31,6 +31,9 @@ from otel_llm_wandb.trouble import Trouble
 _MAX_UNACKNOWLEDGED: Final = 50_000
 _SILENT_S: Final = 60.0
 """W&B's file has not grown for so long, though rows were logged: the core has lost them."""
+
+
+_LOOK_S: Final = 0.02
 
 
 class Writer:
@@ -59,6 +62,7 @@ class Writer:
         self.waiting: dict[str, Waiting] = {}
         self.is_begun = False
         self.is_over = False
+        self._is_ended = False
         self._settings = settings
         self._store = store
         self._unsent: deque[Entry] = deque()
@@ -69,8 +73,8 @@ class Writer:
         self._tables = Tables(incremental=settings.tables == "incremental")
         self._config: dict[str, Any] = {}
         self._there: set[tuple[str, str]] = set()
-        self._loose: list[tuple[int, Artifact]] = []
-        """Artifacts that are in the run's file for good only with the row of that number."""
+        self._parked: list[tuple[int, Batch]] = []
+        """Batches whose artifacts were written, and are in the run's file for good only with the row of that number."""
         self._journal = SafeJournal(store)
         self._data: DataFile | None = None
         self._batches = 0
@@ -110,7 +114,7 @@ class Writer:
         run = self.run
         if run.directory is not None and run.id is not None:
             self.directories.append(run.directory)
-            self._journal.started(run.id, run.project, run.entity, run.directory)
+            self._journal.started(run.id, run.started_with, run.directory)
         self._data = None if run.data_file is None else DataFile(run.data_file)
         self._grew = time.monotonic()
 
@@ -127,6 +131,7 @@ class Writer:
         there = read_all(left.directories, left.run_id)
         self.directories[:0] = [d for d in left.directories if d not in self.directories]
         self._there |= there.artifacts
+        self.run.go_on_after(there.last_step)
         self._totals = {table: dict(totals) for table, totals in left.totals.items()}
         self.outbox.next_number = max(left.next_number, there.last_row + 1)
         scalars, tables = left.beyond(there.last_row)
@@ -145,13 +150,29 @@ class Writer:
             return True
         if self.trouble.is_pausing or not self._has_room():
             return False
-        for artifact in batch.artifacts:  # before anything is noted: with one that fails, all is taken later
-            if not self.safely(partial(artifacts.write_made, self.run, artifact, self._there)):
-                return False
-            self._loose.append((self.outbox.next_number, artifact))
-        self._take(batch)
+        if not batch.artifacts:
+            self._take(batch)
+        elif not self.safely(partial(self._write_artifacts, batch)):
+            return False
+        else:
+            # The journal does not hold files: nothing of the batch is noted before they are in the run's file.
+            self._journal.batch({}, self.outbox.next_number, [{}], [])
+            entry = self.outbox.add({}, ())
+            self._unsent.append(entry)
+            self._parked.append((entry.number, batch))
         self.pump()
         return True
+
+    def _write_artifacts(self, batch: Batch) -> None:
+        for artifact in batch.artifacts:
+            artifacts.write_made(self.run, artifact, self._there)
+
+    def _unpark(self, number: int) -> None:
+        """Take the batches whose artifacts are safe."""
+        ready = [batch for parked, batch in self._parked if parked <= number]
+        self._parked = [(parked, batch) for parked, batch in self._parked if parked > number]
+        for batch in ready:
+            self._take(batch)
 
     def _take(self, batch: Batch) -> None:
         self._batches += 1
@@ -161,8 +182,6 @@ class Writer:
         points += [p for p in batch.histograms if not is_from(p, own)]
         definitions = self._rower.definitions(points)
         scalars = self._rower.rows(points)
-        if batch.artifacts and not scalars:
-            scalars = [{}]  # its number says that the artifacts are in the file
         tables = [
             TableRows(rows.table, rows.columns, bounded(rows, self._settings.max_cell_length))
             for rows in batch.tables
@@ -206,7 +225,13 @@ class Writer:
     @property
     def is_all_sent(self) -> bool:
         """Whether W&B was given everything that was taken."""
-        return not self._unsent and all(waiting.since is None for waiting in self.waiting.values())
+        waits = any(waiting.since is not None for waiting in self.waiting.values())
+        return not self._unsent and not self._parked and not waits
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the run's file has everything that was taken."""
+        return not self.outbox.open_batches and not self._parked
 
     def due_at(self) -> float | None:
         """Return when (`time.monotonic()`) rows of a table have waited long enough; None if none wait."""
@@ -228,7 +253,12 @@ class Writer:
         if self.is_over or not self.is_begun or (self.trouble.is_pausing and not last):
             return False
         self._flush_tables(everything=everything)
-        return self.safely(partial(self._send, last=last))
+        done = self.safely(partial(self._send, last=last))
+        if last and done and self._parked:  # there is no time to wait for the file: the core has them
+            if self.safely(self.run.barrier):
+                self._unpark(self.outbox.next_number)
+            return self.pump(everything=everything, last=last)
+        return done
 
     def _flush_tables(self, *, everything: bool) -> None:
         now = time.monotonic()
@@ -281,7 +311,7 @@ class Writer:
             done = self.outbox.acknowledge(self.outbox.next_number - 1 - len(self._unsent))
         else:
             done = self.outbox.acknowledge(self._data.read().last_row)
-        self._loose = [(n, one) for n, one in self._loose if n > self.outbox.acknowledged]
+        self._unpark(self.outbox.acknowledged)
         now = time.monotonic()
         if done or len(self.outbox) == len(self._unsent):
             self._grew = now
@@ -311,11 +341,13 @@ class Writer:
         """Start the run again after its core was lost: what its file does not have goes to a new one, in the new core."""
         if self._data is not None:
             self.outbox.acknowledge(self._data.read().last_row)
-            self._loose = [(n, one) for n, one in self._loose if n > self.outbox.acknowledged]
-            self._there = read_all(self.directories, self.run.id or "").artifacts
+            self._unpark(self.outbox.acknowledged)
+        there = read_all(self.directories, self.run.id or "")
+        self._there = there.artifacts
         try:
             self.run.abandon()
             self.run.start()
+            self.run.go_on_after(there.last_step)
         except OverError as error:
             self._end_early(str(error))
             return
@@ -327,8 +359,8 @@ class Writer:
         self._open()
         try:
             self._introduce()
-            for _, artifact in self._loose:
-                artifacts.write_made(self.run, artifact, self._there)
+            for _, batch in self._parked:
+                self._write_artifacts(batch)
         except Exception:
             drops.internal_error("sink wandb: beginning again")
 
@@ -340,6 +372,9 @@ class Writer:
             self.outbox.acknowledge(self._data.read().last_row)
         lost = self.outbox.abandon() + sum(len(waiting.rows.cells) for waiting in self.waiting.values())
         self._unsent.clear()
+        for _, batch in self._parked:
+            self.lose(batch)
+        self._parked.clear()
         drops.count("row", "wandb_run_over", lost)
         drops.warn_once(
             "wandb:over", "W&B: %s; `otel-llm replay --to wandb` completes it from the store", problem
@@ -348,17 +383,28 @@ class Writer:
     # --- ending ---------------------------------------------------------------------------------------
 
     def end(self, timeout_s: float) -> bool:
-        """End a run of our own; what is in its file then is settled. Says whether that is everything."""
-        ended = self.run.finish(timeout_s)
-        if self._data is not None:
-            self.outbox.acknowledge(self._data.read().last_row)
-        elif ended:
-            self.outbox.acknowledge(self.outbox.next_number)
-        return ended and not self.outbox.open_batches and not len(self.outbox)
+        """End a run of our own, and leave the program's to the program. Says whether everything is settled.
 
-    def close(self, *, is_complete: bool) -> None:
+        What the program's run lacks in its file by now (its core writes every 15 s) is with its core, and in the
+        journal: should the core lose it, `replay` sends it again.
+        """
+        deadline = time.monotonic() + timeout_s
+        ended = self.run.finish(timeout_s)
+        if self._data is None or (self.run.how == "joined" and self._journal.is_kept):
+            if ended and self.is_all_sent and self.safely(self.run.barrier):
+                self.outbox.acknowledge(self.outbox.next_number)
+        while self._data is not None:
+            self.outbox.acknowledge(self._data.read().last_row)
+            # W&B says that the run has ended a moment before its core has closed the file.
+            if not len(self.outbox) or not ended or self.run.how == "joined" or time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK_S)
+        self._is_ended = ended and self.is_settled and not len(self.outbox)
+        return self._is_ended
+
+    def close(self) -> None:
         """Let go of the journal, and count what is not known to be in the run's file."""
-        if is_complete:
+        if self._is_ended:
             self._journal.end(self.outbox.next_number)
         self._journal.close()
         if lost := self.outbox.abandon():

@@ -56,7 +56,7 @@ class TensorBoardHandler(logging.Handler):
     ) -> None:
         super().__init__(level)
         if find_spec("tensorboard") is None:
-            raise ModuleNotFoundError("it needs the tensorboard package: pip install tensorboard")
+            raise ModuleNotFoundError("it needs the tensorboard package: pip install 'otel-llm[tensorboard]'")
         if max_queue < 1 or flush_secs <= 0:
             raise ValueError("max_queue accepts a whole number of at least 1, flush_secs seconds above 0")
         self.directory = Path(log_dir).expanduser().absolute()  # the program may change its directory

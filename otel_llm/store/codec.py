@@ -74,7 +74,7 @@ def _tagged(value: Any, depth: int) -> Any:
     if isinstance(value, int):
         return (
             int(value)
-            if value in _INT64
+            if int(value) in _INT64  # `in` counts through the range for a subclass of int
             else {"$int": f"{value:d}" if value.bit_length() < _MAX_DECIMAL_BITS else hex(value)}
         )
     if isinstance(value, float):

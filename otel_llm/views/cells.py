@@ -15,7 +15,7 @@ import orjson
 from otel_llm.content import marker
 from otel_llm.views.model import Cell, Sink, Type
 
-_INT64: Final = range(-(1 << 63), 1 << 63)
+_MAX_INT: Final = 1 << 63
 _MAX_DIGITS: Final = 400
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _MAX_DEPTH: Final = 64
@@ -60,7 +60,7 @@ def _sane(value: Any, depth: int) -> Any:
         return {unicode_text(str(key)): _sane(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_sane(item, depth + 1) for item in value]
-    if isinstance(value, int) and value not in _INT64:
+    if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
         return str(value)
     return value
 
@@ -96,7 +96,7 @@ def _int(value: Any, _limit: int) -> int:
         found = int(value) if _WHOLE.fullmatch(value) else None
     else:
         found = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if found is None or found not in _INT64:
+    if found is None or not -_MAX_INT <= found < _MAX_INT:
         raise MisfitError
     return int(found)
 
@@ -145,7 +145,7 @@ def cell(value: Any, kind: Type, limit: int = Sink.max_text) -> Cell:
     given = type(value)
     if value is None or (given is float and kind == "float") or (given is bool and kind == "bool"):
         return value  # type: ignore[no-any-return]
-    if given is int and kind == "int" and value in _INT64:
+    if given is int and kind == "int" and -_MAX_INT <= value < _MAX_INT:
         return value  # type: ignore[no-any-return]
     if given is str and kind == "text" and len(value) <= limit and value.isascii() and "\x00" not in value:
         return value  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ import orjson
 
 from otel_llm import semconv as sc
 from otel_llm.store.rows import StoredSpan
-from otel_llm.trajectory import read_messages
+from otel_llm.trajectory import Message, read_messages
 
 Said = list[dict[str, Any]]
 """Messages as the GenAI conventions have them: `role` and `parts`."""
@@ -73,14 +73,14 @@ _TAG: Final = re.compile(
 )
 
 
-def parts_of_answer(answer: Sequence[dict[str, Any]]) -> tuple[str | None, str | None]:
+def parts_of_answer(answer: Sequence[Message]) -> tuple[str | None, str | None]:
     """Return the reasoning and the answer of the last message that a model gave.
 
     Returns:
         The reasoning: what the provider marked as such, else what is in `<think>`, `<thinking>` or `<reasoning>`. The
         answer: what is in the last `<answer>`, else the text without its tags. None where there is none.
     """
-    last = next((message for message in reversed(read_messages(answer)) if message.role == "assistant"), None)
+    last = next((message for message in reversed(answer) if message.role == "assistant"), None)
     if last is None:
         return None, None
     tagged = [(match["tag"].lower(), match["text"].strip()) for match in _TAG.finditer(last.text)]
@@ -89,7 +89,7 @@ def parts_of_answer(answer: Sequence[dict[str, Any]]) -> tuple[str | None, str |
     return thoughts or None, (answers[-1] if answers else _TAG.sub("", last.text).strip()) or None
 
 
-def last_text(messages: Sequence[dict[str, Any]], role: str) -> str | None:
+def last_text(messages: Sequence[Message], role: str) -> str | None:
     """Return the text of the last message of a role."""
-    found = (message.text for message in reversed(read_messages(messages)) if message.role == role)
+    found = (message.text for message in reversed(messages) if message.role == role)
     return next(found, None) or None

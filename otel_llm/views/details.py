@@ -13,6 +13,13 @@ from typing import Any, Final
 from otel_llm import semconv as sc
 from otel_llm.analysis.values import CALL_OPERATIONS, number
 from otel_llm.store.rows import StoredSpan
+from otel_llm.trajectory import (
+    extract_trajectory_stats,
+    format_conversation,
+    format_input_data,
+    format_reward_components,
+    read_messages,
+)
 from otel_llm.views.conversations import Said, conversation, last_text, parts_of_answer, said
 from otel_llm.views.items import Item
 
@@ -53,7 +60,7 @@ def _answered(item: Item) -> Said:
 
 def question(item: Item) -> str | None:
     """Return what the user said last."""
-    return last_text(item.once(_asked), "user")
+    return last_text(read_messages(item.once(_asked)), "user")
 
 
 def prompt(item: Item) -> str | None:
@@ -70,12 +77,14 @@ def completion(item: Item) -> str | None:
 
 def reasoning_and_answer(item: Item) -> tuple[str | None, str | None]:
     """Return what a model thought, and its answer."""
-    return item.once(lambda item: parts_of_answer(item.once(_answered)), "reasoning_and_answer")
+    return item.once(_reasoning_and_answer)
+
+
+def _reasoning_and_answer(item: Item) -> tuple[str | None, str | None]:
+    return parts_of_answer(read_messages(item.once(_answered)))
 
 
 def _written(messages: Said) -> str | None:
-    from otel_llm.trajectory import format_conversation
-
     return format_conversation(messages) or None
 
 
@@ -130,8 +139,6 @@ def trajectory(item: Item) -> TrajectoryCells:
 
 
 def _trajectory(item: Item) -> TrajectoryCells:
-    from otel_llm.trajectory import extract_trajectory_stats, format_conversation, format_reward_components
-
     span, below = item.span, item.below()
     assert span is not None  # noqa: S101 (rollouts are spans)
     calls = [one for one in below if one.attributes.get(sc.OPERATION_NAME) in CALL_OPERATIONS]
@@ -175,8 +182,6 @@ def statistic(key: str) -> Callable[[Item], Any]:
 
 def sample_input(item: Item) -> str | None:
     """Return what a sample was made from: the program's own fields of the rollout."""
-    from otel_llm.trajectory import format_input_data
-
     fields = {
         key.removeprefix(sc.CUSTOM_PREFIX): value
         for key, value in item.attributes.items()

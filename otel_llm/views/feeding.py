@@ -70,7 +70,9 @@ class Feed:
     def unsettled(self) -> int:
         """How many spans and rows were taken and not settled."""
         waiting = self._waiting
-        return sum(_size(one.keys) for one in self._pending) + (0 if waiting is None else _size(waiting.keys))
+        return sum(_size(one.keys) for one in list(self._pending)) + (
+            0 if waiting is None else _size(waiting.keys)
+        )
 
     def has(self, kind: str, key: int) -> bool:
         """Say whether the sink had something before this feed began."""

@@ -79,17 +79,11 @@ class Item:
                 return value
         return None
 
-    def once(self, make: Callable[[Item], _T], key: object = None) -> _T:
-        """Return what `make` makes of this item; it is called once, however many columns ask.
-
-        Args:
-            make: a function.
-            key: what to remember it by; default: the function.
-        """
-        key = make if key is None else key
-        if key not in self._made:
-            self._made[key] = make(self)
-        made: _T = self._made[key]
+    def once(self, make: Callable[[Item], _T]) -> _T:
+        """Return what a function makes of this item; it is called once, however many columns ask."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: _T = self._made[make]
         return made
 
     def below(self) -> list[StoredSpan]:

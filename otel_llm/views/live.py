@@ -170,7 +170,11 @@ class LiveSink:
         # A sink that hangs must not hold the program; it may still end by itself, the thread is a daemon.
         done = self._stopped.wait(max(0.05, timeout_s))
         if not done:
+            self._ok = False
             self._lose()
+            feed = self._feed
+            if feed is not None and (unsure := feed.unsettled):
+                drops.count("row", f"{self.name}_unsettled", unsure)
         return done and self._ok
 
     def _lose(self) -> None:

@@ -14,7 +14,7 @@ from otel_llm.views.cells import MisfitError, cell
 from otel_llm.views.items import Item, Kin
 from otel_llm.views.keys import key_of
 from otel_llm.views.model import Batch, Cell, Column, Rows, Scalar, Sink, Type
-from otel_llm.views.tables import LEADING, TableView, views
+from otel_llm.views.tables import TableView, views
 
 MAX_MORE: Final = 512
 """Columns that a table may get beyond those that are known beforehand."""
@@ -63,6 +63,7 @@ class Mapper:
         self._kin = Kin(look_up)
         self._spans_of_game = spans_of_game if model.ARTIFACTS in wants else None
         self._max_text = max_text
+        self._columns: dict[str, tuple[TableView, tuple[Column, ...]]] = {}
         self._more: dict[str, dict[str, None]] = {}
         self._said: dict[str, Cell] = {}
         self._resources: dict[int, Mapping[str, Any]] = {}
@@ -104,9 +105,13 @@ class Mapper:
             self._add_row(view, item, tables)
 
     def _add_row(self, view: TableView, item: Item, tables: dict[str, Rows]) -> None:
-        columns = (*LEADING, *view.columns)
+        of_view = self._columns.get(view.name)
+        if of_view is None or of_view[0] is not view:
+            of_view = self._columns[view.name] = view, view.all_columns
+        columns = of_view[1]
         made: list[Cell] = [self._cell(view.name, column, item) for column in columns]
         known = self._more.setdefault(view.name, {})
+        rows = tables.get(view.name)
         if view.more is not None:
             values = self._more_cells(view, item)
             for heading in values:
@@ -116,14 +121,14 @@ class Mapper:
                         continue
                     known[heading] = None
             made += [values.get(heading) for heading in known]
-        headings: tuple[tuple[str, Type], ...] = (
-            *((column.name, column.type) for column in columns),
-            *((heading, view.more_type) for heading in known),
-        )
-        rows = tables.get(view.name)
-        if rows is None:
-            rows = tables[view.name] = Rows(view.name, headings)
-        rows.columns = headings
+        if rows is None or len(rows.columns) != len(made):
+            headings: tuple[tuple[str, Type], ...] = (
+                *((column.name, column.type) for column in columns),
+                *((heading, view.more_type) for heading in known),
+            )
+            if rows is None:
+                rows = tables[view.name] = Rows(view.name, headings)
+            rows.columns = headings
         rows.cells.append(tuple(made))
 
     def _cell(self, table: str, column: Column, item: Item) -> Cell:

@@ -16,7 +16,7 @@ A sink is an entry point of the group `otel_llm_sink`: a function `(SinkOptions)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -85,7 +85,7 @@ class Scalar:
 
     Attributes:
         name: such as `training/loss`; for a metric its name with `/` for `.`, followed by its labels
-            (`game/interaction/duration/mean/power=FRANCE`).
+            (`game/interaction/duration/power=FRANCE/mean`).
         value: any number, NaN and infinities included.
         step_field: the step that the curve is drawn over, such as `training/global_step`; None for a metric point,
             which has a time only.
@@ -281,8 +281,3 @@ class Sink(ABC):
 
 
 SinkFactory = Callable[[SinkOptions], Sink]
-
-
-def column_names(columns: Sequence[Column]) -> tuple[str, ...]:
-    """Return the headings of columns."""
-    return tuple(column.name for column in columns)

@@ -13,7 +13,7 @@ below it, and never changes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final, cast
@@ -58,6 +58,11 @@ class TableView:
     more: Callable[[Item], Mapping[str, Any]] | None = None
     more_type: Type = "float"
     where: Callable[[Item], bool] | None = None
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """The columns that are known beforehand, the first three included."""
+        return (*LEADING, *self.columns)
 
     def is_of(self, item: Item) -> bool:
         """Say whether an item gets a row."""
@@ -392,11 +397,3 @@ _TYPES: Final[dict[Any, Type]] = {
 def views() -> tuple[TableView, ...]:
     """Return all tables, those of the program last."""
     return (*BUILT_IN, *_defined)
-
-
-def described() -> Iterator[tuple[str, str, str, str]]:
-    """Yield `(table, column, type, source)` of every column, for documents and people."""
-    for view in views():
-        for column in (*LEADING, *view.columns):
-            source = column.source if isinstance(column.source, str) else ""
-            yield view.name, column.name, column.type, source
