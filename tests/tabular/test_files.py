@@ -116,8 +116,12 @@ def test_killed_half_way_and_replayed_it_is_all_there_once(kind, tmp_path, secon
     time.sleep(seconds)
     program.send_signal(signal.SIGKILL)
     program.communicate()
-    done = replay("store", "--to", kind)
-    assert done.exit_code == 0, done.output
+    # Of a writer that was killed while it committed, SQLite may show the last commit only to the second who looks.
+    for _ in range(3):
+        done = replay("store", "--to", kind)
+        assert done.exit_code == 0, done.output
+        if done.stdout.startswith("nothing to send"):
+            break
     rows = READ[kind](directory, "interactions")
     assert len({row["span_id"] for row in rows}) == len(rows)
     assert rows or not seconds

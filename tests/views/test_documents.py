@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def test_every_variable_is_on_the_page_and_each_on_the_page_is_read():
     sources = [
         path.read_text()
         for package in ("otel_llm_tabular", "otel_llm_tensorboard")
-        for path in (ROOT / "exporters" / package).glob("*.py")
+        for path in Path(str(importlib.import_module(package).__file__)).parent.glob("*.py")
     ]
     read = set(re.findall(r"OTEL_LLM_(?:CSV|PARQUET|TENSORBOARD)_[A-Z_]+[A-Z]", "\n".join(sources)))
     named = set(re.findall(r"OTEL_LLM_(?:CSV|PARQUET|TENSORBOARD)_[A-Z_]+[A-Z]", PAGE))
