@@ -11,7 +11,14 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-PACKAGES = ("otel_llm", "otel_llm_diplomacy", "otel_llm_http", "otel_llm_tabular", "otel_llm_tensorboard", "otel_llm_wandb")
+PACKAGES = (
+    "otel_llm",
+    "otel_llm_diplomacy",
+    "otel_llm_http",
+    "otel_llm_tabular",
+    "otel_llm_tensorboard",
+    "otel_llm_wandb",
+)
 SOURCES = [Path(str(importlib.import_module(name).__file__)).parent for name in PACKAGES]
 NAME = re.compile(r"(gen_ai|otel_llm|game|rl|server|error|exception|http|openai)(\.[a-z0-9_]+)+\.?")
 

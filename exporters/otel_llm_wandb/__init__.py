@@ -6,6 +6,7 @@
     settings    what can be set; layouts: four arrangements of runs and projects
     sink        batches in, rows out; rows, tables, aggregates, keys, trees, artifacts: what becomes of them
     run         the W&B run itself: the only module that calls `wandb`
+    weave       the span trees in W&B's own viewer
     outbox, journal, datafile, target: nothing is lost and nothing doubled, whatever is killed
 
 Importing this imports neither W&B nor OpenTelemetry's SDK.
@@ -21,6 +22,7 @@ __all__ = [
     "WandbMetricExporter",
     "WandbSettings",
     "WandbSpanExporter",
+    "WeaveSpanExporter",
     "configure",
     "log_artifact",
     "log_checkpoint",
@@ -33,4 +35,8 @@ def __getattr__(name: str) -> Any:
         from otel_llm_wandb import exporters
 
         return getattr(exporters, name)
+    if name == "WeaveSpanExporter":
+        from otel_llm_wandb.weave import WeaveSpanExporter
+
+        return WeaveSpanExporter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,8 @@ One file a run, `STORE/wandb/<run id>.journal`, a JSON object a line:
     run     a directory of the run (again whenever it is started again), and what it was started with
     batch   a batch: its keys, its rows of scalars with the number of the first, its rows of tables
     table   `count` of the waiting rows of a table went to W&B as row `number`
-    carry   at the head of a file that follows a full one: what was still waiting
+    carry   what is still to be sent, in the place of all before: at the head of a file that follows a full one, and
+            when a run is resumed
     end     its writer has ended in good order
 
 W&B's own file says how far its rows have come (`datafile`); what the journal has beyond that is sent again by whoever
@@ -104,6 +105,8 @@ class Journal:
         except OSError:
             file.close()
             raise BusyError("another process is writing this W&B run") from None
+        if file.tell():
+            file.write(b"\n")  # what is written now does not follow a line that was cut off
         return file
 
     def started(self, run_id: str, started_with: Mapping[str, Any], directory: Path) -> None:
@@ -143,19 +146,17 @@ class Journal:
         self.path.replace(old)
         before, self._file = self._file, self._open()
         before.close()
+        self._write({"is": "run", **self._run})
+        self.carry(entries(), waiting, totals)
+
+    def carry(self, entries: list[Entry], waiting: Iterable[TableRows], totals: Mapping[str, Any]) -> None:
+        """Note what is still to be sent, in the place of all that was noted of that before."""
         carried = [
             {"number": one.number, "row": one.row, "table": one.table and _plain(one.table)}
-            for one in entries()
+            for one in entries
         ]
-        self._write({"is": "run", **self._run})
-        self._write(
-            {
-                "is": "carry",
-                "entries": carried,
-                "tables": [_plain(t) for t in waiting],
-                "totals": dict(totals),
-            }
-        )
+        tables = [_plain(table) for table in waiting]
+        self._write({"is": "carry", "entries": carried, "tables": tables, "totals": dict(totals)})
 
     def end(self, next_number: int) -> None:
         """Note that nothing comes any more."""
@@ -224,6 +225,10 @@ class SafeJournal:
     ) -> None:
         """As `Journal.rotate`."""
         self._do(lambda journal: journal.rotate(entries, waiting, totals))
+
+    def carry(self, entries: list[Entry], waiting: list[TableRows], totals: Mapping[str, Any]) -> None:
+        """As `Journal.carry`."""
+        self._do(lambda journal: journal.carry(entries, waiting, totals))
 
     def end(self, next_number: int) -> None:
         """As `Journal.end`."""

@@ -1,4 +1,4 @@
-"""The W&B run: found, started, written, started again, finished. The only module that calls `wandb`; on one thread.
+"""The W&B run: found, started, written, started again, finished; with `starting` all that calls `wandb`, on one thread.
 
 A run of our own is invisible to the program: `wandb.run` stays what it is, and a `wandb.init()` of the program starts the
 program's run. A run of the program's is only written: its settings, its step and its end stay the program's.
@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from otel_llm import drops
-from otel_llm_wandb.environment import has_secret_headers, replaced, silence_own_telemetry, staging_in
-from otel_llm_wandb.errors import FullError, OverError, classified, is_unreachable
+from otel_llm_wandb.environment import has_secret_headers, silence_own_telemetry, staging_in
+from otel_llm_wandb.errors import BrokenError, FullError, OverError, classified, is_unreachable
 from otel_llm_wandb.outbox import ROW
 from otel_llm_wandb.settings import WandbSettings
+from otel_llm_wandb.starting import init, start_core, step_back
 
 _MIN_FREE_BYTES: Final = 64 << 20
-_SERVICE: Final = "WANDB_SERVICE"
-_ERROR_REPORTING: Final = "WANDB_ERROR_REPORTING"
+_PAUSE_S: Final = 0.05
+_STEPS_APART: Final = 2
+"""So many steps of the program's lie between two values of one name: W&B counts a step a moment after its row began."""
+
 
 How = Literal["own", "joined", "disabled"]
 
@@ -52,7 +55,8 @@ class Run:
         self._run: Any = None
         self._before: frozenset[str] = frozenset()
         self._step_before = 0
-        self._merged: tuple[int, set[str]] = (-1, set())
+        self._merged: set[str] = set()
+        self._seen_step = self._steps_since = 0
         self.next_step: int | None = None
         """Where W&B's count of rows goes on, for an offline run with an earlier directory: its core begins at 0 again."""
         self.id = run_id
@@ -97,75 +101,34 @@ class Run:
             self.how = "disabled"
             return
         silence_own_telemetry()
-        self._start_core()
+        hooks = sys.exit, sys.excepthook
         try:
-            self._run = self._init()
+            start_core()
+            self._run = self._init_or_offline()
+        finally:
+            # W&B wraps these to learn the exit code; the program's stay as they were.
+            sys.exit, sys.excepthook = hooks
+        self.how = "own"
+        self.id = str(self._run.id)
+        self._find_directory()
+        step_back(self._run)
+        url = None if self._is_offline else getattr(self._run, "url", None)
+        drops.logger.info("W&B run %s: %s", self.id, url or self.directory)
+
+    def _init_or_offline(self) -> Any:
+        try:
+            return self._init()
         except Exception as error:
             if self._offline or not is_unreachable(error):
                 raise
             self.problem = f"W&B cannot be reached ({_first_line(error)}); the run is written offline"
             drops.warn_once("wandb:offline", "%s; `wandb sync` uploads it", self.problem)
             self._offline = True
-            self._run = self._init()
-        self.how = "own"
-        self.id = str(self._run.id)
-        self._find_directory()
-        self._step_back()
-        url = None if self._is_offline else getattr(self._run, "url", None)
-        drops.logger.info("W&B run %s: %s", self.id, url or self.directory)
-
-    def _start_core(self) -> None:
-        """Start W&B's core, if the program has not: with its own telemetry off where that would carry our headers."""
-        from wandb.sdk import wandb_setup
-
-        before = os.environ.get(_SERVICE)
-        library = wandb_setup.singleton()
-        if hasattr(library, "ensure_service"):
-            _ = library.settings  # read before the environment is changed for a moment
-            with replaced(_ERROR_REPORTING, "false") if has_secret_headers() else replaced(None, None):
-                library.ensure_service()
-        if before is None:
-            # For children that attach to the program's run. This run is none of theirs: a forked child that ended it
-            # would leave the parent waiting for ever.
-            os.environ.pop(_SERVICE, None)
+            return self._init()
 
     def _init(self) -> Any:
-        settings, wandb = self._settings, self._wandb
-        hooks = sys.exit, sys.excepthook
-        own = {
-            "console": "off",
-            "silent": True,
-            "init_timeout": settings.init_timeout,
-            "finish_timeout": settings.finish_timeout,
-            "finish_timeout_raises": True,
-            "x_transaction_log_flush_interval": settings.flush_interval_s,
-            "x_disable_stats": not self._live,
-            "x_disable_meta": not self._live,
-        }
-        known = getattr(wandb.Settings, "model_fields", {})
-        directory = settings.dir or (Path(d) if (d := os.environ.get("WANDB_DIR")) else None)
-        if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)  # W&B would silently go elsewhere
-        try:
-            return wandb.init(
-                project=settings.project,
-                entity=settings.entity,
-                name=settings.name,
-                notes=settings.notes,
-                id=self.id,
-                group=settings.group,
-                job_type=settings.job_type,
-                tags=list(settings.tags) or None,
-                config=dict(settings.config) or None,
-                dir=None if directory is None else str(directory),
-                mode="offline" if self._offline else settings.mode,
-                resume=None if self._is_offline else "allow",
-                reinit="create_new",
-                settings=wandb.Settings(**{name: value for name, value in own.items() if name in known}),
-            )
-        finally:
-            # W&B wraps these to learn the exit code; the program's stay as they were.
-            sys.exit, sys.excepthook = hooks
+        mode = "offline" if self._offline else self._settings.mode
+        return init(self._settings, self.id, mode=mode, is_offline=self._is_offline, live=self._live)
 
     @property
     def _is_offline(self) -> bool:
@@ -176,15 +139,6 @@ class Run:
         """Continue W&B's count of rows after `step`; a run that is resumed online knows it from the server."""
         if self.how == "own" and self._is_offline and step >= 0:
             self.next_step = step + 1
-
-    def _step_back(self) -> None:
-        """Take the run from W&B's list of active ones: the program's `wandb.init()` would return it."""
-        try:
-            from wandb.sdk import wandb_setup
-
-            wandb_setup.singleton().remove_active_run(self._run)
-        except (ImportError, AttributeError):
-            return
 
     def _find_directory(self) -> None:
         settings = self._run.settings
@@ -233,9 +187,12 @@ class Run:
         if self.how != "joined" or self._is_counting():
             return True
         step = self._step()
-        if self._merged[0] != step:
-            self._merged = step, set()
-        return self._merged[1].isdisjoint(set(names) - {ROW})
+        if step != self._seen_step:
+            self._seen_step = step
+            self._steps_since += 1
+        if self._steps_since >= _STEPS_APART:
+            self._merged.clear()
+        return self._merged.isdisjoint(set(names) - {ROW})
 
     def log(self, row: Mapping[str, Any], *, last: bool = False) -> None:
         """Write a row.
@@ -255,7 +212,8 @@ class Run:
             with staging_in(self._staging()):
                 if merge:
                     self._run.log(dict(row), commit=False)
-                    self._merged[1].update(row)
+                    self._merged.update(row)
+                    self._seen_step, self._steps_since = self._step(), 0
                 else:
                     self._run.log(dict(row), step=self.next_step, commit=True)
                     self.next_step = None
@@ -370,6 +328,8 @@ class Run:
                 run.finish()
                 done.append(True)
             except Exception as error:
+                if isinstance(classified(error, None), BrokenError):
+                    self._tear_down()  # else W&B's exit handler prints a traceback into the program's last words
                 self.problem = f"finishing the W&B run: {type(error).__name__} {_first_line(error)}".strip()
 
         # On a thread: with no network, and in versions without `finish_timeout`, it takes as long as it likes.
@@ -395,12 +355,15 @@ class Run:
         if getattr(library, "most_recent_active_run", None) is not None:
             raise OverError("W&B's core is gone, and the program has runs of its own with it")
         self._run = None
+        self._tear_down()
+
+    def _tear_down(self) -> None:
         for _ in range(2):  # raises the first time
             try:
                 self._wandb.teardown()
                 return
             except Exception:
-                time.sleep(0.05)
+                time.sleep(_PAUSE_S)
 
     def forget(self) -> None:
         """In a forked child: touch nothing of the parent's, above all never finish its run."""

@@ -26,7 +26,7 @@ _TYPES: Final = {"text": str, "int": int, "float": float, "bool": bool}
 _INT64: Final = 1 << 63
 
 
-class Waiting:
+class Queue:
     """Rows of one table that wait.
 
     Args:
@@ -130,12 +130,19 @@ class Tables:
             return table
         table, used, columns = self._open.get(rows.name, (None, ROTATE, ()))
         if used >= ROTATE or columns != rows.columns:
+            if table is not None:
+                table.data = []
             table = wandb.Table(columns=names, allow_mixed_types=True, log_mode="INCREMENTAL")
             used = 0
         self._open[rows.name] = (table, used + 1, rows.columns)
         for row in rows.cells:
             table.add_data(*row)
         return table
+
+    def logged(self, table: Any) -> None:
+        """Let go of the rows of a table that was logged: W&B keeps the objects of some hundred versions."""
+        if not self._incremental:
+            table.data = []
 
     def begin_anew(self) -> None:
         """Forget tables that belong to a run that was lost."""

@@ -9,6 +9,7 @@ from otel_llm import drops
 
 _FIRST_BACKOFF_S: Final = 1.0
 _LAST_BACKOFF_S: Final = 60.0
+_ATTEMPTS: Final = 3
 
 
 class Trouble:
@@ -23,6 +24,7 @@ class Trouble:
         self.problem: str | None = None
         self.retry_at = 0.0
         self._backoff = 0.0
+        self._refused: tuple[object, int] = (None, 0)
 
     @property
     def is_pausing(self) -> bool:
@@ -43,3 +45,13 @@ class Trouble:
     def passed(self) -> None:
         """Note that all is well again."""
         self.problem, self.retry_at, self._backoff = None, 0.0, 0.0
+
+    def is_hopeless(self, what: object, error: Exception) -> bool:
+        """Say whether W&B has refused one and the same thing so often that the rest must not wait for it any more."""
+        again = self._refused[1] + 1 if self._refused[0] == what else 1
+        self._refused = (what, again)
+        if again < _ATTEMPTS:
+            return False
+        drops.count("row", "wandb_refused")
+        drops.warn_once("wandb:refused", "W&B refuses something, which only the store has now: %r", error)
+        return True

@@ -19,14 +19,14 @@ from otel_llm_wandb import aggregates, artifacts
 from otel_llm_wandb.datafile import DataFile, read_all
 from otel_llm_wandb.errors import BrokenError, FullError, OverError
 from otel_llm_wandb.journal import Left, SafeJournal
-from otel_llm_wandb.keys import IdKeys
 from otel_llm_wandb.outbox import ROW, Entry, Outbox, TableRows
+from otel_llm_wandb.parking import Parking
 from otel_llm_wandb.rows import Distribution, Rower, is_from
 from otel_llm_wandb.run import Run
 from otel_llm_wandb.settings import WandbSettings
-from otel_llm_wandb.tables import Tables, Waiting, bounded, interval_s
-from otel_llm_wandb.trees import Trees
+from otel_llm_wandb.tables import Tables, bounded
 from otel_llm_wandb.trouble import Trouble
+from otel_llm_wandb.waiting import Waiting
 
 _MAX_UNACKNOWLEDGED: Final = 50_000
 _SILENT_S: Final = 60.0
@@ -49,7 +49,7 @@ class Writer:
         outbox: what is not known to be in the run's file.
         trouble: what went wrong last.
         directories: the run's directories, in order.
-        waiting: rows of tables that wait, by table.
+        tables: rows of tables that wait.
         is_begun: whether the run has begun.
         is_over: whether nothing goes to the run any more.
     """
@@ -59,26 +59,20 @@ class Writer:
         self.outbox = Outbox()
         self.trouble = Trouble()
         self.directories: list[Path] = []
-        self.waiting: dict[str, Waiting] = {}
+        self.tables = Waiting(settings, store)
         self.is_begun = False
         self.is_over = False
         self._is_ended = False
         self._settings = settings
-        self._store = store
         self._unsent: deque[Entry] = deque()
-        self._totals: dict[str, dict[str, float]] = {}
         self._rower = Rower(settings.prefix)
-        self._id_keys = IdKeys(settings.session_keys, settings.interaction_keys)
-        self._trees = Trees(settings.trace_trees, settings.trace_tree_spans, store)
-        self._tables = Tables(incremental=settings.tables == "incremental")
+        self._made = Tables(incremental=settings.tables == "incremental")
         self._config: dict[str, Any] = {}
-        self._there: set[tuple[str, str]] = set()
-        self._parked: list[tuple[int, Batch]] = []
-        """Batches whose artifacts were written, and are in the run's file for good only with the row of that number."""
+        self._parked = Parking()
         self._journal = SafeJournal(store)
         self._data: DataFile | None = None
         self._batches = 0
-        self._born = self._grew = time.monotonic()
+        self._grew = time.monotonic()
 
     # --- beginning ------------------------------------------------------------------------------------
 
@@ -130,16 +124,16 @@ class Writer:
         """Send what the journal of a killed writer has beyond the run's file."""
         there = read_all(left.directories, left.run_id)
         self.directories[:0] = [d for d in left.directories if d not in self.directories]
-        self._there |= there.artifacts
+        self._parked.there |= there.artifacts
         self.run.go_on_after(there.last_step)
-        self._totals = {table: dict(totals) for table, totals in left.totals.items()}
+        self.tables.totals = {table: dict(totals) for table, totals in left.totals.items()}
         self.outbox.next_number = max(left.next_number, there.last_row + 1)
         scalars, tables = left.beyond(there.last_row)
-        self._journal.batch({}, self.outbox.next_number, scalars, list(tables.values()))
         for row in scalars:
             self._unsent.append(self.outbox.add(row, ()))
         for rows in tables.values():
-            self._wait(rows.name).add(rows.columns, rows.cells, None)
+            self.tables.add(rows, None)
+        self._journal.carry(self.outbox.unacknowledged(), self.tables.rows, self.tables.totals)
 
     # --- taking ---------------------------------------------------------------------------------------
 
@@ -152,26 +146,18 @@ class Writer:
             return False
         if not batch.artifacts:
             self._take(batch)
-        elif not self.safely(partial(self._write_artifacts, batch)):
+        elif not self.safely(partial(self._parked.write, batch, self.run, self.trouble)):
             return False
         else:
-            # The journal does not hold files: nothing of the batch is noted before they are in the run's file.
             self._journal.batch({}, self.outbox.next_number, [{}], [])
             entry = self.outbox.add({}, ())
             self._unsent.append(entry)
-            self._parked.append((entry.number, batch))
+            self._parked.add(entry.number, batch)
         self.pump()
         return True
 
-    def _write_artifacts(self, batch: Batch) -> None:
-        for artifact in batch.artifacts:
-            artifacts.write_made(self.run, artifact, self._there)
-
     def _unpark(self, number: int) -> None:
-        """Take the batches whose artifacts are safe."""
-        ready = [batch for parked, batch in self._parked if parked <= number]
-        self._parked = [(parked, batch) for parked, batch in self._parked if parked > number]
-        for batch in ready:
+        for batch in self._parked.leave(number):
             self._take(batch)
 
     def _take(self, batch: Batch) -> None:
@@ -194,7 +180,7 @@ class Writer:
             self._unsent.append(self.outbox.add(row, (number,)))
         for rows in tables:
             self.outbox.hold(number)
-            self._wait(rows.name).add(rows.columns, rows.cells, number)
+            self.tables.add(rows, number)
         self.outbox.release(number)
         new = {key: value for key, value in batch.config.items() if key not in self._config}
         self._config |= new
@@ -211,9 +197,6 @@ class Writer:
                 return False
         return True
 
-    def _wait(self, table: str) -> Waiting:
-        return self.waiting.setdefault(table, Waiting(table))
-
     def lose(self, batch: Batch) -> None:
         """Let go of a batch without settling it: the store has it, and `replay` sends it."""
         if self.run.how != "disabled":
@@ -225,20 +208,16 @@ class Writer:
     @property
     def is_all_sent(self) -> bool:
         """Whether W&B was given everything that was taken."""
-        waits = any(waiting.since is not None for waiting in self.waiting.values())
-        return not self._unsent and not self._parked and not waits
+        return not self._unsent and not self._parked.batches and not self.tables.has_waiting
 
     @property
     def is_settled(self) -> bool:
         """Whether the run's file has everything that was taken."""
-        return not self.outbox.open_batches and not self._parked
+        return not self.outbox.open_batches and not self._parked.batches
 
     def due_at(self) -> float | None:
         """Return when (`time.monotonic()`) rows of a table have waited long enough; None if none wait."""
-        now = time.monotonic()
-        interval = interval_s(self._settings, now - self._born)
-        times = [waiting.since + interval for waiting in self.waiting.values() if waiting.since is not None]
-        return min(times, default=None)
+        return self.tables.due_at()
 
     def pump(self, *, everything: bool = False, last: bool = False) -> bool:
         """Write what is due.
@@ -254,28 +233,19 @@ class Writer:
             return False
         self._flush_tables(everything=everything)
         done = self.safely(partial(self._send, last=last))
-        if last and done and self._parked:  # there is no time to wait for the file: the core has them
+        if last and done and self._parked.batches:  # there is no time to wait for the file: the core has them
             if self.safely(self.run.barrier):
                 self._unpark(self.outbox.next_number)
             return self.pump(everything=everything, last=last)
         return done
 
     def _flush_tables(self, *, everything: bool) -> None:
-        now = time.monotonic()
-        for name, waiting in self.waiting.items():
-            while waiting.since is not None and (
-                everything or waiting.is_due(self._settings, now - self._born)
-            ):
-                rows, batches = waiting.take()
-                totals = self._totals.setdefault(name, {})
-                extra: dict[str, Any] = aggregates.of_flush(rows, totals)
-                extra |= self._id_keys.values(rows)
-                extra |= self._trees.of(rows)
-                self._journal.table(self.outbox.next_number, name, len(rows.cells), totals)
-                self._unsent.append(self.outbox.add(extra, batches, rows))
-        self._journal.rotate(
-            self.outbox.unacknowledged, [w.rows for w in self.waiting.values()], self._totals
-        )
+        for rows, batches, beside in self.tables.due(everything=everything):
+            self._journal.table(
+                self.outbox.next_number, rows.name, len(rows.cells), self.tables.totals[rows.name]
+            )
+            self._unsent.append(self.outbox.add(beside, batches, rows))
+        self._journal.rotate(self.outbox.unacknowledged, self.tables.rows, self.tables.totals)
 
     def _send(self, *, last: bool) -> None:
         artifacts.write_handed(self.run)
@@ -284,7 +254,16 @@ class Writer:
             names = (*entry.row, entry.table.name) if entry.table is not None else tuple(entry.row)
             if not last and not self.run.can_log(names):
                 break
-            self.run.log(self._values(entry), last=last)
+            try:
+                values = self._values(entry)
+                self.run.log(values, last=last)
+                if entry.table is not None:
+                    self._made.logged(values[entry.table.name])
+            except (BrokenError, OverError, FullError):
+                raise
+            except Exception as error:
+                if not self.trouble.is_hopeless(entry.number, error):
+                    raise
             self._unsent.popleft()
         self.acknowledge()
         self.trouble.passed()
@@ -296,7 +275,7 @@ class Writer:
             for name, value in entry.row.items()
         }
         if entry.table is not None:
-            row[entry.table.name] = self._tables.make(entry.table)
+            row[entry.table.name] = self._made.make(entry.table)
         row[ROW] = entry.number
         return row
 
@@ -343,7 +322,7 @@ class Writer:
             self.outbox.acknowledge(self._data.read().last_row)
             self._unpark(self.outbox.acknowledged)
         there = read_all(self.directories, self.run.id or "")
-        self._there = there.artifacts
+        self._parked.there = there.artifacts
         try:
             self.run.abandon()
             self.run.start()
@@ -354,13 +333,13 @@ class Writer:
         except Exception as error:
             drops.warn_once("wandb:again", "W&B cannot be started again: %r", error)
             return  # the next call finds the core gone, and comes here again
-        self._tables.begin_anew()
+        self._made.begin_anew()
         self._unsent = deque(self.outbox.unacknowledged())
         self._open()
         try:
             self._introduce()
-            for _, batch in self._parked:
-                self._write_artifacts(batch)
+            for batch in self._parked.batches:
+                self._parked.write(batch, self.run, self.trouble)
         except Exception:
             drops.internal_error("sink wandb: beginning again")
 
@@ -370,11 +349,10 @@ class Writer:
         self.trouble.problem = problem
         if self._data is not None:
             self.outbox.acknowledge(self._data.read().last_row)
-        lost = self.outbox.abandon() + sum(len(waiting.rows.cells) for waiting in self.waiting.values())
+        lost = self.outbox.abandon() + sum(len(rows.cells) for rows in self.tables.rows)
         self._unsent.clear()
-        for _, batch in self._parked:
+        for batch in self._parked.leave(self.outbox.next_number):
             self.lose(batch)
-        self._parked.clear()
         drops.count("row", "wandb_run_over", lost)
         drops.warn_once(
             "wandb:over", "W&B: %s; `otel-llm replay --to wandb` completes it from the store", problem
@@ -382,17 +360,24 @@ class Writer:
 
     # --- ending ---------------------------------------------------------------------------------------
 
-    def end(self, timeout_s: float) -> bool:
-        """End a run of our own, and leave the program's to the program. Says whether everything is settled.
+    def trust_core(self) -> None:
+        """Settle what the core of the program's run has, without waiting for its file.
 
-        What the program's run lacks in its file by now (its core writes every 15 s) is with its core, and in the
-        journal: should the core lose it, `replay` sends it again.
+        It writes every 15 s, and nobody is to wait for that. The journal has it too: should the core lose it, `replay`
+        sends it again.
         """
+        if self._data is not None and not (self.run.how == "joined" and self._journal.is_kept):
+            return
+        if not self.is_over and self.safely(self.run.barrier):
+            self.outbox.acknowledge(self.outbox.next_number - 1 - len(self._unsent))
+            self._unpark(self.outbox.acknowledged)
+
+    def end(self, timeout_s: float) -> bool:
+        """End a run of our own, and leave the program's to the program. Says whether everything is settled."""
         deadline = time.monotonic() + timeout_s
         ended = self.run.finish(timeout_s)
-        if self._data is None or (self.run.how == "joined" and self._journal.is_kept):
-            if ended and self.is_all_sent and self.safely(self.run.barrier):
-                self.outbox.acknowledge(self.outbox.next_number)
+        if ended:
+            self.trust_core()
         while self._data is not None:
             self.outbox.acknowledge(self._data.read().last_row)
             # W&B says that the run has ended a moment before its core has closed the file.
@@ -416,10 +401,10 @@ class Writer:
         self.run.forget()
         self._journal.close()
         self._unsent.clear()
-        self.waiting.clear()
+        self.tables.clear()
 
     def write_artifact(
         self, name: str, kind: str, metadata: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> None:
         """Write files as an artifact, unless the run has the very same."""
-        self.safely(partial(artifacts.write_files, self.run, name, kind, metadata, files, self._there))
+        self.safely(partial(artifacts.write_files, self.run, name, kind, metadata, files, self._parked.there))

@@ -42,7 +42,7 @@ def of_series(row: SeriesRow) -> Scalar:
 
 def _is_plain(key: str, value: Any) -> bool:
     """Say whether a series with this attribute is the one that people mean by its name: a run's, of rank 0."""
-    return key == sc.RUN_ID or (key.rpartition(".")[2] == _RANK and str(value) == "0")
+    return key in {sc.RUN_ID, sc.SERIES_SOURCE} or (key.rpartition(".")[2] == _RANK and str(value) == "0")
 
 
 def of_point(row: PointRow) -> Iterator[Scalar | Histogram]:
