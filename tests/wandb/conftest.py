@@ -14,14 +14,15 @@ import pytest
 pytest.importorskip("wandb")
 
 HERE = Path(__file__).parent
+_SLOW = {"environment", "flushed", "program", "replay"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """These are a stage of their own, since W&B's own processes take minutes: they run where they are asked for."""
+    """What starts W&B's own processes takes minutes: it is a stage of its own, and runs where it is asked for."""
     skip = pytest.mark.skip(reason="a stage of its own: python -m pytest -m wandb tests/wandb")
     for item in items:
-        if item.path.is_relative_to(HERE):
+        if item.path.is_relative_to(HERE) and _SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker("wandb")
             if "wandb" not in (config.getoption("-m") or ""):
                 item.add_marker(skip)
