@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from otel_llm.analysers import add_analyser
+    from otel_llm.analysis.training import read_rollouts, read_runs, read_steps
     from otel_llm.content import ContentPolicy
     from otel_llm.custom_metrics import define_metric
     from otel_llm.hooks import Record, on_end, on_start
@@ -40,16 +41,23 @@ if TYPE_CHECKING:
         interaction,
         phase,
         reward,
-        rollout,
-        step,
         tool,
-        training_run,
         turn,
     )
     from otel_llm.scoping import Scope
     from otel_llm.settings import Settings, SettingsError
     from otel_llm.text_analysis import text_features
     from otel_llm.totals import Totals
+    from otel_llm.training.loops import (
+        evaluation,
+        loss,
+        part,
+        rollout,
+        step,
+        steps,
+        training_run,
+    )
+    from otel_llm.training.figures import TrainingMetrics, log_metrics, merge_ranks
     from otel_llm.version import VERSION as __version__  # noqa: N811 (the name that Python gives it)
     from otel_llm.views.tables import define_table
     from otel_llm.wrapping import logged_interaction, run_llm_and_log
@@ -65,11 +73,13 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Totals",
+    "TrainingMetrics",
     "__version__",
     "add_analyser",
     "current_scope",
     "define_metric",
     "define_table",
+    "evaluation",
     "force_flush",
     "game",
     "initialize_llm_logging",
@@ -82,6 +92,7 @@ __all__ = [
     "log_grpo_training_response",
     "log_initialization",
     "log_interaction",
+    "log_metrics",
     "log_negotiation",
     "log_order_generation",
     "log_planning",
@@ -89,17 +100,24 @@ __all__ = [
     "log_session_start",
     "log_state_update",
     "logged_interaction",
+    "loss",
+    "merge_ranks",
     "on_end",
     "on_start",
+    "part",
     "phase",
     "read_interactions",
+    "read_rollouts",
+    "read_runs",
     "read_sessions",
+    "read_steps",
     "reward",
     "rollout",
     "run_llm_and_log",
     "shutdown",
     "status",
     "step",
+    "steps",
     "text_features",
     "tool",
     "training_run",
@@ -114,6 +132,9 @@ _HOME = {
     "Settings": ("settings", "Settings"),
     "SettingsError": ("settings", "SettingsError"),
     "Totals": ("totals", "Totals"),
+    "TrainingMetrics": ("training.figures", "TrainingMetrics"),
+    "log_metrics": ("training.figures", "log_metrics"),
+    "merge_ranks": ("training.figures", "merge_ranks"),
     "__version__": ("version", "VERSION"),
     "add_analyser": ("analysers", "add_analyser"),
     "current_scope": ("scopes", "current_scope"),
@@ -125,11 +146,15 @@ _HOME = {
     "on_start": ("hooks", "on_start"),
     "phase": ("scopes", "phase"),
     "reward": ("scopes", "reward"),
-    "rollout": ("scopes", "rollout"),
-    "step": ("scopes", "step"),
     "text_features": ("text_analysis", "text_features"),
     "tool": ("scopes", "tool"),
-    "training_run": ("scopes", "training_run"),
+    "evaluation": ("training.loops", "evaluation"),
+    "loss": ("training.loops", "loss"),
+    "part": ("training.loops", "part"),
+    "rollout": ("training.loops", "rollout"),
+    "step": ("training.loops", "step"),
+    "steps": ("training.loops", "steps"),
+    "training_run": ("training.loops", "training_run"),
     "turn": ("scopes", "turn"),
     "force_flush": ("runtime", "force_flush"),
     "instrument": ("runtime", "instrument"),
@@ -154,6 +179,9 @@ _HOME = {
     "LLMSession": ("interactions", "LLMSession"),
     "read_interactions": ("interactions", "read_interactions"),
     "read_sessions": ("interactions", "read_sessions"),
+    "read_rollouts": ("analysis.training", "read_rollouts"),
+    "read_runs": ("analysis.training", "read_runs"),
+    "read_steps": ("analysis.training", "read_steps"),
     "logged_interaction": ("wrapping", "logged_interaction"),
     "run_llm_and_log": ("wrapping", "run_llm_and_log"),
 }

@@ -40,6 +40,7 @@ from otel_llm.redaction import Scrubber
 from otel_llm.scope_instruments import ScopeInstruments
 from otel_llm.settings import Settings
 from otel_llm.signals import OwnProvider, own_logs, own_metrics
+from otel_llm.training import holding
 from otel_llm.version import VERSION
 
 GROUP: Final = "opentelemetry_instrumentor"
@@ -258,6 +259,7 @@ class Runtime:
     def force_flush(self, timeout_s: float) -> bool:
         """Send and store everything handed over so far, within `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
+        holding.release()
         done = self.finisher.drain(timeout_s)
         provider = self.seat.provider
         flush = getattr(provider, "force_flush", None)
@@ -275,6 +277,7 @@ class Runtime:
         deadline = time.monotonic() + timeout_s
         for callback in self.on_stop:
             _safely("stopping", callback)
+        _safely("ending rollouts that waited", holding.release)
         recording.activate(None)
         done = _safely("stopping the queue", lambda: self.finisher.close(timeout_s))
         _safely("telling hooks", lambda: dispatch.flush(min(_HOOKS_S, _left_s(deadline))))
@@ -312,6 +315,7 @@ class Runtime:
     def after_fork_in_child(self) -> None:
         """Make a forked child fresh: its own queues, threads and store file, nothing of the parent's."""
         drops.reset()
+        holding.after_fork_in_child()
         dispatch.after_fork_in_child()
         fresh = [
             recording.active,

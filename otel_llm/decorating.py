@@ -35,16 +35,20 @@ def decorated(fresh: Callable[[], Scope], function: F) -> F:
 
 def _function(fresh: Callable[[], Scope], function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        with fresh():
-            return function(*args, **kwargs)
+        with fresh() as scope:
+            result = function(*args, **kwargs)
+            scope.returned(result)
+            return result
 
     return call
 
 
 def _coroutine(fresh: Callable[[], Scope], function: Callable[..., Any]) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        with fresh():
-            return await function(*args, **kwargs)
+        with fresh() as scope:
+            result = await function(*args, **kwargs)
+            scope.returned(result)
+            return result
 
     return call
 

@@ -31,6 +31,7 @@ HANDED_DOWN: Final = frozenset(
         sc.POWER_NAME,
         sc.INTERACTION_TYPE,
         sc.RUN_ID,
+        sc.RUN_ATTEMPT,
         sc.TRAIN_STEP,
         sc.SAMPLE_ID,
         sc.SAMPLE_GROUP,
@@ -40,7 +41,15 @@ HANDED_DOWN: Final = frozenset(
 """What may come from another process; other baggage is not ours to copy."""
 
 _WHOLE: Final = frozenset(
-    {sc.GAME_EPISODE, sc.GAME_TRAINING_STEP, sc.PHASE_YEAR, sc.PHASE_SEASON, sc.TRAIN_STEP, sc.SAMPLE_TURN}
+    {
+        sc.GAME_EPISODE,
+        sc.GAME_TRAINING_STEP,
+        sc.PHASE_YEAR,
+        sc.PHASE_SEASON,
+        sc.RUN_ATTEMPT,
+        sc.TRAIN_STEP,
+        sc.SAMPLE_TURN,
+    }
 )
 _MAX_VALUE: Final = 256
 

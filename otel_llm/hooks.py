@@ -24,9 +24,27 @@ if TYPE_CHECKING:
     from otel_llm.llm import AttributeValue, LLMCall
 
 CALL: Final = "call"
-KINDS: Final = frozenset(
-    {CALL, "game", "phase", "interaction", "training_run", "step", "rollout", "turn", "tool", "reward"}
-)
+PARTS: Final = frozenset(
+    {
+        "sampling", "generation", "weight_sync", "logprobs", "rewards", "advantages", "loss", "backward", "optimizer",
+        "checkpoint", "data", "part",
+    }
+)  # fmt: skip
+"""Kinds of the parts of a training step; a program's own are `part`."""
+
+KINDS: Final = PARTS | {
+    CALL,
+    "game",
+    "phase",
+    "interaction",
+    "training_run",
+    "step",
+    "evaluation",
+    "rollout",
+    "turn",
+    "tool",
+    "reward",
+}
 """Kinds of spans that hooks are told of: model calls and scopes."""
 
 active = False

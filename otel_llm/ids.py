@@ -8,6 +8,9 @@ random numbers. Imports only OpenTelemetry's SDK.
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -15,14 +18,38 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 class SystemIdGenerator(IdGenerator):
     """128-bit trace ids and 64-bit span ids from `os.urandom`; never zero, which W3C reserves."""
 
+    def __init__(self) -> None:
+        self._chosen = _Chosen()
+
+    @contextmanager
+    def choosing(self, trace_id: int, span_id: int) -> Iterator[None]:
+        """Give the next root span that this thread starts in the block these ids."""
+        chosen = self._chosen
+        chosen.trace_id, chosen.span_id = trace_id, span_id
+        try:
+            yield
+        finally:
+            chosen.trace_id = chosen.span_id = 0
+
     def generate_span_id(self) -> int:
-        """Return 64 random bits, not all zero."""
+        """Return 64 random bits, not all zero; or what was chosen."""
+        if chosen := self._chosen.span_id:
+            self._chosen.span_id = 0
+            return chosen
         return int.from_bytes(os.urandom(8), "big") or self.generate_span_id()
 
     def generate_trace_id(self) -> int:
-        """Return 128 random bits, not all zero."""
+        """Return 128 random bits, not all zero; or what was chosen."""
+        if chosen := self._chosen.trace_id:
+            self._chosen.trace_id = 0
+            return chosen
         return int.from_bytes(os.urandom(16), "big") or self.generate_trace_id()
 
     def is_trace_id_random(self) -> bool:
         """Say that trace ids are random, as W3C Trace Context level 2 has it."""
         return True
+
+
+class _Chosen(threading.local):
+    trace_id = 0
+    span_id = 0

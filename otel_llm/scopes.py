@@ -1,4 +1,6 @@
-"""Games, phases, interactions; runs, steps, rollouts: the names that programs use. The mechanism is in `scoping`.
+"""Games, phases, interactions, turns, tools, rewards: the names that programs use. The mechanism is in `scoping`.
+
+Those of training are in `otel_llm.training.loops`.
 
 with otel_llm.game("game-7", players={"FRANCE": "gpt-5", "GERMANY": "claude-sonnet-4-5"}):
     with otel_llm.phase("S1901M"):
@@ -21,6 +23,7 @@ from otel_llm.llm import AttributeValue
 from otel_llm.phases import parse_phase
 from otel_llm.scoping import Kind, Scope, current_scope
 from otel_llm.secret_kinds import scrub_secrets
+from otel_llm.training.rewards import RewardScope
 
 __all__ = [
     "current_scope",
@@ -28,18 +31,12 @@ __all__ = [
     "interaction",
     "phase",
     "reward",
-    "rollout",
-    "step",
     "tool",
-    "training_run",
     "turn",
 ]
 
-_TRAINING: Final = frozenset({"training_run", "step", "rollout", "turn"})
+_TRAINING: Final = frozenset({"training_run", "step", "evaluation", "rollout", "turn"})
 
-TRAINING_RUN: Final = Kind("training_run", root=True, under=frozenset({"none"}))
-STEP: Final = Kind("step", root=True, under=frozenset({"training_run"}))
-ROLLOUT: Final = Kind("rollout", under=frozenset({"training_run", "step"}))
 TURN: Final = Kind("turn", under=_TRAINING)
 GAME: Final = Kind("game", root=True, under=_TRAINING)
 PHASE: Final = Kind("phase", root=True, under=_TRAINING | {"game"})
@@ -194,65 +191,6 @@ def interaction(
     )
 
 
-def training_run(
-    run_id: object = None,
-    *,
-    name: str | None = None,
-    attributes: Mapping[str, Any] | None = None,
-    **more: Any,
-) -> Scope:
-    """Train: a trace of its own; `rl.run.id` is on everything below.
-
-    Args:
-        run_id: default: a new id.
-        name: what the run is called; part of the span's name.
-        attributes: more attributes, under exactly these names.
-        **more: the program's own fields.
-    """
-    found = fields.text_of(run_id) if run_id is not None else f"run-{_ids.generate_span_id():016x}"
-    title = f"training_run {fields.text_of(name)[: fields.MAX_KEY]}" if name else "training_run"
-    return _scope(TRAINING_RUN, title, {sc.RUN_ID: found}, {}, None, attributes, more)
-
-
-def step(
-    number: int, *, parent: Scope | None = None, attributes: Mapping[str, Any] | None = None, **more: Any
-) -> Scope:
-    """Take one optimisation step: a trace of its own that is linked to where it began.
-
-    Args:
-        number: the step.
-        parent: the run; default: the current one.
-        attributes: more attributes, under exactly these names.
-        **more: the program's own fields.
-    """
-    handed, unusable = _numbered(sc.TRAIN_STEP, "step", number)
-    return _scope(STEP, "training_step", handed, {}, parent, attributes, more, unusable)
-
-
-def rollout(
-    sample_id: object = None,
-    *,
-    group: object = None,
-    parent: Scope | None = None,
-    attributes: Mapping[str, Any] | None = None,
-    **more: Any,
-) -> Scope:
-    """Sample one trajectory.
-
-    Args:
-        sample_id: what it is called; default: nothing.
-        group: the group of samples that it is compared with.
-        parent: the step; default: the current one.
-        attributes: more attributes, under exactly these names.
-        **more: the program's own fields.
-    """
-    handed: dict[str, AttributeValue] = {}
-    for key, value in ((sc.SAMPLE_ID, sample_id), (sc.SAMPLE_GROUP, group)):
-        if value is not None:
-            handed[key] = fields.text_of(value)
-    return _scope(ROLLOUT, "rollout", handed, {}, parent, attributes, more)
-
-
 def turn(
     number: int, *, parent: Scope | None = None, attributes: Mapping[str, Any] | None = None, **more: Any
 ) -> Scope:
@@ -295,7 +233,9 @@ def tool(
 def reward(
     name: object, *, parent: Scope | None = None, attributes: Mapping[str, Any] | None = None, **more: Any
 ) -> Scope:
-    """Score something: the span `reward {name}`.
+    """Score something: the span `reward {name}`; the score is also that of the rollout around it.
+
+    As a decorator, a number that the function returns is the score.
 
     Args:
         name: the reward component.
@@ -304,7 +244,8 @@ def reward(
         **more: `score`, `explanation`, and the program's own fields.
     """
     called = fields.text_of(name)[: fields.MAX_KEY]
-    return _scope(REWARD, f"reward {called}", {}, {sc.EVALUATION_NAME: called}, parent, attributes, more)
+    own: dict[str, AttributeValue] = {sc.EVALUATION_NAME: called}
+    return _scope(REWARD, f"reward {called}", {}, own, parent, attributes, more, of=RewardScope)
 
 
 def _numbered(key: str, name: str, number: object) -> tuple[dict[str, AttributeValue], list[str]]:
@@ -324,8 +265,9 @@ def _scope(
     more: dict[str, Any],
     unusable: list[str] | None = None,
     prepare: Any = None,
+    of: type[Scope] = Scope,
 ) -> Scope:
-    made = Scope(
+    made = of(
         kind,
         name,
         handed,

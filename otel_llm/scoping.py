@@ -38,6 +38,8 @@ _SPAN_KEY: Final[str | None] = getattr(propagation, "_SPAN_KEY", None)
 _RUNTIME: Final[Any] = getattr(context_api, "_RUNTIME_CONTEXT", None)
 
 _OVERHEAD_BYTES: Final = 1024
+_OF_THIS_PROCESS: Final = frozenset({sc.RANK, sc.LOCAL_RANK, sc.WORLD_SIZE, sc.HOST_NAME, sc.DEVICE})
+"""What is handed down here and means nothing in another process."""
 _MAX_REPEATED: Final = 256
 
 
@@ -211,11 +213,24 @@ class Scope(Told):
         return self
 
     def _start_span(self, recorder: Recorder, current: Context) -> None:
-        kind, parent = self._settings[0], self.parent
+        parent = self.parent
         attributes, self.inherited = recorder.describer.identity(
             self.kind, self.own, self.inherited, None if parent is None else parent.inherited
         )
-        base: Context | None = None  # the current one
+        base, links = self._origin(recorder, current, attributes)
+        self.name = recorder.describer.scrub_name(self.name)
+        self.span = self._made_span(recorder, base, attributes, links)
+        if hooks.starts:
+            hooks.started(self.kind, self.span, self.name, attributes, self.start_ns)
+        if self.kind == "phase" and (game := self.game) is not None:
+            game.last_phase = self
+
+    def _origin(
+        self, recorder: Recorder, current: Context, attributes: dict[str, AttributeValue]
+    ) -> tuple[Context | None, list[Link] | None]:
+        """Return the context that the span starts in, None for the current one, and its links."""
+        kind, parent = self._settings[0], self.parent
+        base: Context | None = None
         links: list[Link] | None = None
         if kind.root and not (self.kind == "phase" and parent is not None and recorder.one_trace_a_game):
             links = self._links(trace_api.get_current_span(current))
@@ -226,14 +241,18 @@ class Scope(Told):
             if parent._repeated and (before := parent._repeated.get(self._identity())) is not None:
                 self._attempts = attributes[sc.INTERACTION_ATTEMPT] = before[0] + 1
                 links = [Link(before[1], {sc.LINK_KIND: sc.LINK_RETRY_OF})]
-        self.name = recorder.describer.scrub_name(self.name)
-        self.span = recorder.seat.tracer().start_span(
+        return base, links
+
+    def _made_span(
+        self,
+        recorder: Recorder,
+        base: Context | None,
+        attributes: dict[str, AttributeValue],
+        links: list[Link] | None,
+    ) -> Span:
+        return recorder.seat.tracer().start_span(
             self.name, base, trace_api.SpanKind.INTERNAL, attributes, links, self.start_ns
         )
-        if hooks.starts:
-            hooks.started(self.kind, self.span, self.name, attributes, self.start_ns)
-        if self.kind == "phase" and (game := self.game) is not None:
-            game.last_phase = self
 
     def _links(self, outside: Span) -> list[Link]:
         """Return the links of a scope that begins a trace: to its game and the phase before, or to where it began."""
@@ -278,9 +297,13 @@ class Scope(Told):
                 elif self.kind == "game":
                     recorder.games.closed(self.id)
                 self.nbytes += self.nbytes_told
-                recorder.finisher.put(self)
+                self._hand_over(recorder)
         except Exception:
             drops.internal_error("ending a scope")
+
+    def _hand_over(self, recorder: Recorder) -> None:
+        """Let the worker do the rest."""
+        recorder.finisher.put(self)
 
     # A repeated interaction: the same type and power once more below the same scope, after one that failed.
     def _identity(self) -> tuple[Any, ...]:
@@ -374,9 +397,12 @@ class Scope(Told):
         """Decorate a function, coroutine function or generator: each call is a scope of its own like this one."""
         return decorated(self.fresh, function)
 
+    def returned(self, value: Any) -> None:
+        """Note what a decorated function returned; most kinds do not care. Never raises."""
+
     def fresh(self) -> Scope:
         """Return one like this that has not started."""
-        return Scope(*self._settings)
+        return type(self)(*self._settings)
 
     def __del__(self) -> None:
         # Nobody can end it any more: what it was told is not lost.
@@ -405,13 +431,15 @@ class Scope(Told):
         if ready is None:
             ready = Context()
             for key, value in self.inherited.items():
-                ready = baggage.set_baggage(key, str(value), ready)
+                if key not in _OF_THIS_PROCESS:
+                    ready = baggage.set_baggage(key, str(value), ready)
             self._baggage = ready
         others = baggage.get_all(context)
         if not others:
             return Context({**context, **ready})
         for key, value in self.inherited.items():
-            context = baggage.set_baggage(key, str(value), context)
+            if key not in _OF_THIS_PROCESS:
+                context = baggage.set_baggage(key, str(value), context)
         return context
 
     def finish(self) -> None:

@@ -165,10 +165,55 @@ TOTALS_PREFIX: Final = "game.totals."
 
 # --- training -------------------------------------------------------------------------------------
 RUN_ID: Final = "rl.run.id"
-TRAIN_STEP: Final = "rl.train.step"
+RUN_NAME: Final = "rl.run.name"
+RUN_ATTEMPT: Final = "rl.run.attempt"  # 0 at first, 1 when the run was resumed once
+RL_ALGORITHM: Final = "rl.algorithm"
+RL_SYSTEM: Final = "rl.system"  # trl, or the program's own word
+RL_MODEL: Final = "rl.model.name"
+RL_ENVIRONMENT: Final = "rl.environment.name"
+RANK: Final = "rl.rank"
+LOCAL_RANK: Final = "rl.local_rank"
+WORLD_SIZE: Final = "rl.world_size"
+DEVICE: Final = "rl.device"  # cpu, cuda:0 …
+HOST_NAME: Final = "host.name"
+
+TRAIN_STEP: Final = "rl.train.step"  # the first is 1
+TRAIN_EPOCH: Final = "rl.train.epoch"
+TRAIN_MODE: Final = "rl.train.mode"  # train, eval
+TRAIN_MICRO_STEP: Final = "rl.train.micro_step"  # of gradient accumulation, from 0
+TRAIN_ITERATION: Final = "rl.train.iteration"  # how often the same rollouts were learned from before
+TRAIN_LOSS: Final = "rl.train.loss"
+TRAIN_GRAD_NORM: Final = "rl.train.grad_norm"
+TRAIN_LEARNING_RATE: Final = "rl.train.learning_rate"
+TRAIN_PART: Final = "rl.train.part"  # generation, loss, optimizer …, or the program's own word
+TRAIN_CONSUMED: Final = "rl.train.consumed"  # how many rollouts it learned from
+TRAIN_PROBLEMS: Final = "rl.train.problems"  # what went wrong, in single words: loss_not_finite …
+TRAIN_METRICS_PREFIX: Final = "rl.train.metrics."  # + the trainer's own name of the metric
+TRAIN_CONFIG_PREFIX: Final = "rl.train.config."  # + the name of a setting of the run
+TRAIN_TIME_PREFIX: Final = "rl.train.time."  # + part: seconds of the step
+
 SAMPLE_ID: Final = "rl.sample.id"
-SAMPLE_GROUP: Final = "rl.sample.group"
+SAMPLE_GROUP: Final = "rl.sample.group"  # the samples that it is compared with
+SAMPLE_INDEX: Final = "rl.sample.index"  # in its group, from 0
 SAMPLE_TURN: Final = "rl.sample.turn"
+SAMPLE_TURNS: Final = "rl.sample.turns"
+SAMPLE_MODE: Final = "rl.sample.mode"  # train, eval
+SAMPLE_STATUS: Final = "rl.sample.status"  # scored, unscored
+SAMPLE_INPUT_TOKENS: Final = "rl.sample.input_tokens"
+SAMPLE_OUTPUT_TOKENS: Final = "rl.sample.output_tokens"
+SAMPLE_TRUNCATED: Final = "rl.sample.truncated"
+SAMPLE_REWARD: Final = "rl.sample.reward"  # the total that was learned from
+SAMPLE_REWARDS_PREFIX: Final = "rl.sample.rewards."  # + component: its score
+SAMPLE_WEIGHTS_PREFIX: Final = "rl.sample.reward_weights."  # + component
+SAMPLE_ADVANTAGE: Final = "rl.sample.advantage"
+SAMPLE_POLICY_STEP: Final = "rl.sample.policy.step"  # the step whose weights made it
+SAMPLE_POLICY_VERSION: Final = "rl.sample.policy.version"  # the inference server's own word for these
+SAMPLE_STALENESS: Final = "rl.sample.staleness"  # steps between the weights and the learning
+SAMPLE_PROBLEMS: Final = "rl.sample.problems"  # reward_missing, reward_not_finite, empty, no_spread …
+SAMPLE_TASK: Final = "rl.sample.task"  # the rest of the dataset's row, as JSON
+SAMPLE_TOKEN_IDS: Final = "rl.sample.tokens.ids"  # noqa: S105
+SAMPLE_TOKEN_LOGPROBS: Final = "rl.sample.tokens.logprobs"  # noqa: S105
+SAMPLE_TOKEN_RATIOS: Final = "rl.sample.tokens.ratios"  # noqa: S105 (of probabilities, new to old)
 EVALUATION_NAME: Final = "gen_ai.evaluation.name"
 EVALUATION_SCORE: Final = "gen_ai.evaluation.score.value"
 EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
@@ -176,6 +221,9 @@ EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
 
 SERIES_SOURCE: Final = "otel_llm.series.source"  # who told of a scalar: wandb, tensorboard, logging
 SERIES_RUN: Final = "otel_llm.series.run"  # a W&B run's id, the name of a log directory
+SERIES_STEP: Final = "otel_llm.series.step"  # of scalars that travel as an event
+SERIES_NAME: Final = "otel_llm.series.name"  # of a text that a program logs by a name, as it logs scalars
+SERIES_TEXT: Final = "otel_llm.series.text"
 
 # --- what programs bring --------------------------------------------------------------------------
 CUSTOM_PREFIX: Final = "otel_llm.custom."  # + the program's own name
@@ -207,16 +255,22 @@ LINK_RETRY_OF: Final = "retry_of"
 LINK_GAME: Final = "game"
 LINK_PREVIOUS_PHASE: Final = "previous_phase"
 LINK_STARTED_IN: Final = "started_in"
+LINK_CONSUMED: Final = "consumed"  # from a loss or a step to a rollout that it learned from
+LINK_CONSUMED_GROUP: Final = "consumed_group"  # the same for all of a group, where links are few
+LINK_RUN: Final = "run"
+LINK_STEP: Final = "step"
 
 # --- events ---------------------------------------------------------------------------------------
 EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
 EVENT_MODEL_OUTPUT: Final = (
     "otel_llm.model_output"  # an answer that a training program logged beside the true one
 )
+EVENT_TEXT: Final = "otel_llm.training.text"  # a text of a training program, by a name: examples/completion …
 MODEL_OUTPUT_QUESTION: Final = "otel_llm.output.question"
 MODEL_OUTPUT_TRUE_ANSWER: Final = "otel_llm.output.true_answer"
 MODEL_OUTPUT_REASONING: Final = "otel_llm.output.reasoning"
 MODEL_OUTPUT_ANSWER: Final = "otel_llm.output.answer"
+EVENT_SERIES: Final = "otel_llm.series.recorded"  # scalars of one step over OTLP; the body: value by name
 EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
 EVENT_EXCEPTION_RECORDED: Final = "exception"  # OpenTelemetry's own, on a span
 EVENT_EXCEPTION: Final = "gen_ai.client.operation.exception"

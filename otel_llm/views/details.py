@@ -167,7 +167,9 @@ def rewards_of(span: StoredSpan, below: list[StoredSpan]) -> tuple[dict[str, flo
         score = number(attributes, sc.EVALUATION_SCORE)
         if score is not None:
             components[str(attributes.get(sc.EVALUATION_NAME) or "reward")] = score
-    total = number(span.attributes, sc.GAME_REWARD)
+    total = number(span.attributes, sc.SAMPLE_REWARD)
+    if total is None:
+        total = number(span.attributes, sc.GAME_REWARD)
     if total is None:
         total = number(span.attributes, sc.EVALUATION_SCORE)
     if total is None and components:

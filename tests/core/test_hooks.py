@@ -20,6 +20,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_llm
 from otel_llm import Record, assembly, dispatch, drops, hooks, scopes, testing
+from otel_llm.training import rollouts
+from otel_llm.training import scopes as training_scopes
 from tests.http.payloads import ANSWER, URL, request
 
 
@@ -254,8 +256,9 @@ def test_a_kind_that_does_not_exist_is_refused_with_those_that_do(kinds: object)
 
 
 def test_every_kind_of_scope_is_a_kind_of_hook() -> None:
-    made = {value.name for value in vars(scopes).values() if type(value).__name__ == "Kind"}
-    assert made | {hooks.CALL} == hooks.KINDS
+    modules = scopes, rollouts, training_scopes
+    made = {value.name for m in modules for value in vars(m).values() if type(value).__name__ == "Kind"}
+    assert made | {hooks.CALL} | hooks.PARTS == hooks.KINDS
 
 
 def test_without_hooks_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,13 +189,19 @@ def test_steps_rollouts_turns_tools_and_rewards_nest(captured: Captured) -> None
     assert {name: span["parent"] for name, span in shape.items()} == {
         "training_run": None,
         "training_step": None,
-        "rollout": "training_step",
+        "rollout": None,
         "turn": "rollout",
         "execute_tool search": "turn",
         "reward format": "rollout",
         "invoke_workflow game": None,
     }
-    assert shape["execute_tool search"]["attributes"] == {
+    tool_told = shape["execute_tool search"]["attributes"]
+    assert tool_told.pop(sc.HOST_NAME)
+    assert tool_told == {
+        sc.RANK: 0,
+        sc.LOCAL_RANK: 0,
+        sc.WORLD_SIZE: 1,
+        sc.RUN_ATTEMPT: 0,
         sc.RUN_ID: "run-1",
         sc.TRAIN_STEP: 3,
         sc.SAMPLE_ID: "r7",

@@ -1,0 +1,217 @@
+"""Rollouts of a program's own: open until their advantage is known, whatever happens."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import otel_llm
+from otel_llm import drops, testing
+from otel_llm import semconv as sc
+from otel_llm.store import StoreReader
+from otel_llm.testing import Captured
+from otel_llm.training import holding
+
+
+@pytest.fixture
+def captured() -> Iterator[Captured]:
+    with testing.capture(metrics=False) as found:
+        yield found
+
+
+def rollouts(captured: Captured) -> list[Any]:
+    return [span for span in captured.exporter.get_finished_spans() if span.name == "rollout"]
+
+
+def settled(captured: Captured) -> list[Any]:
+    """Return rollouts that ended so far, without flushing, which would end those that wait."""
+    from otel_llm import runtime
+
+    active = runtime.current()
+    assert active is not None
+    active.finisher.drain(5)
+    return rollouts(captured)
+
+
+def test_it_waits_for_its_advantage_and_ends_when_its_block_ended(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a") as one:
+            pass
+        ended = one.end_ns
+        assert settled(captured) == []
+        one.reward("x", 2.0, weight=0.5).reward("y", 1.0)
+        assert settled(captured) == []
+        one.advantage(-1.0)
+        (span,) = settled(captured)
+    assert span.end_time == ended
+    assert span.attributes[sc.SAMPLE_REWARD] == 2.0
+    assert span.attributes[sc.SAMPLE_ADVANTAGE] == -1.0
+    assert span.attributes[sc.SAMPLE_WEIGHTS_PREFIX + "x"] == 0.5
+    assert holding.waiting() == 0
+
+
+def test_one_that_is_never_scored_ends_with_its_step(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a"):
+            pass
+    (span,) = settled(captured)
+    assert span.attributes[sc.SAMPLE_STATUS] == "unscored"
+
+
+def test_outside_any_step_it_ends_with_a_flush(captured: Captured) -> None:
+    with otel_llm.rollout("a"):
+        pass
+    assert settled(captured) == []
+    captured.spans()
+    assert len(rollouts(captured)) == 1
+
+
+def test_outside_any_step_it_waits_a_bounded_time(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "LONGEST_S", 0.0)
+    for name in "ab":
+        with otel_llm.rollout(name):
+            pass
+    assert [span.attributes[sc.SAMPLE_ID] for span in settled(captured)] == ["a", "b"]
+
+
+def test_only_so_many_wait(captured: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "MOST", 3)
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        for number in range(5):
+            with otel_llm.rollout(str(number)):
+                pass
+        assert holding.waiting() == 3
+        assert [span.attributes[sc.SAMPLE_ID] for span in settled(captured)] == ["0", "1"]
+
+
+def test_the_store_shows_one_that_waits_as_open(tmp_path: Any) -> None:
+    otel_llm.instrument(store=tmp_path)
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a") as one:
+            pass
+        one.reward("x", 1)
+    otel_llm.shutdown()
+    (found,) = StoreReader(tmp_path).spans(name="rollout")
+    assert found.end_ns is not None
+    assert found.attributes[sc.SAMPLE_REWARDS_PREFIX + "x"] == 1.0
+
+
+def test_what_comes_after_its_end_is_an_event_with_its_ids(tmp_path: Any) -> None:
+    otel_llm.instrument(store=tmp_path)
+    with otel_llm.training_run("exp"):
+        with otel_llm.step(1), otel_llm.rollout("a", group="g") as one:
+            pass
+        one.reward("judge", 0.25, explanation="meh").advantage(0.5)
+    otel_llm.shutdown()
+    reader = StoreReader(tmp_path)
+    (span,) = reader.spans(name="rollout")
+    events = [row for row in reader.logs() if row.event_name == sc.EVENT_EVALUATION_RESULT]
+    assert [(row.trace_id, row.span_id) for row in events] == [(span.trace_id, span.span_id)] * 2
+    assert events[0].attributes == {
+        sc.RUN_ID: "exp",
+        sc.TRAIN_STEP: 1,
+        sc.SAMPLE_ID: "a",
+        sc.SAMPLE_GROUP: "g",
+        sc.EVALUATION_NAME: "judge",
+        sc.EVALUATION_SCORE: 0.25,
+        sc.EVALUATION_EXPLANATION: "meh",
+    }
+    assert events[1].attributes[sc.EVALUATION_NAME] == sc.SAMPLE_ADVANTAGE
+
+
+@pytest.mark.parametrize(
+    ("score", "problem"),
+    [(None, "reward_missing"), (float("nan"), "reward_not_finite"), ("high", "reward_missing")],
+)
+def test_a_reward_that_is_no_number_is_a_problem_not_an_exception(
+    captured: Captured, score: Any, problem: str
+) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a") as one:
+            pass
+        one.reward("good", 1.0).reward("bad", score).advantage(0.0)
+    (span,) = settled(captured)
+    assert span.attributes[sc.SAMPLE_PROBLEMS] == (problem,)
+    assert span.attributes[sc.SAMPLE_REWARD] == 1.0
+
+
+def test_a_reward_scope_within_it_is_one_of_its_components(captured: Captured) -> None:
+    @otel_llm.reward("length")
+    def length(text: str) -> float:
+        return len(text) / 10
+
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a") as one:
+            assert length("12345") == 0.5
+            with otel_llm.reward("judge") as judged:
+                judged.set(score=1, explanation="fine")
+        one.advantage(0.0)
+    (span,) = settled(captured)
+    assert span.attributes[sc.SAMPLE_REWARDS_PREFIX + "length"] == 0.5
+    assert span.attributes[sc.SAMPLE_REWARDS_PREFIX + "judge"] == 1.0
+    assert span.attributes[sc.SAMPLE_REWARD] == 1.5
+    assert {
+        e.attributes[sc.EVALUATION_NAME]: e.attributes.get(sc.EVALUATION_EXPLANATION) for e in span.events
+    } == {
+        "length": None,
+        "judge": "fine",
+    }
+
+
+def test_tokens_and_policy(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(3):
+        with otel_llm.rollout("a", mode="train") as one:
+            one.tokens(input=5, output=7, truncated=True)
+        one.policy(step=2, version="v2").advantage(1)
+    (span,) = settled(captured)
+    expected = {
+        sc.SAMPLE_MODE: "train",
+        sc.SAMPLE_INPUT_TOKENS: 5,
+        sc.SAMPLE_OUTPUT_TOKENS: 7,
+        sc.SAMPLE_TRUNCATED: True,
+        sc.SAMPLE_POLICY_STEP: 2,
+        sc.SAMPLE_POLICY_VERSION: "v2",
+    }
+    assert {key: span.attributes.get(key) for key in expected} == expected
+
+
+def test_a_rollout_nobody_refers_to_any_more_still_ends_with_its_step(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a"):
+            pass
+        gc.collect()
+    assert len(settled(captured)) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_leaves_them_to_the_parent(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a") as one:
+            pass
+        child = os.fork()
+        if child == 0:
+            os._exit(holding.waiting())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        one.advantage(0.0)
+    assert len(settled(captured)) == 1
+
+
+def test_breaking_what_holds_them_does_not_reach_the_program(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(holding, "hold", broken)
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a") as one:
+            pass
+        one.reward("x", 1)
+    assert drops.counts()
