@@ -8,9 +8,12 @@ random numbers. Imports only OpenTelemetry's SDK.
 from __future__ import annotations
 
 import os
+import struct
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -36,18 +39,38 @@ class SystemIdGenerator(IdGenerator):
         if chosen := self._chosen.span_id:
             self._chosen.span_id = 0
             return chosen
-        return int.from_bytes(os.urandom(8), "big") or self.generate_span_id()
+        return _random64()
 
     def generate_trace_id(self) -> int:
         """Return 128 random bits, not all zero; or what was chosen."""
         if chosen := self._chosen.trace_id:
             self._chosen.trace_id = 0
             return chosen
-        return int.from_bytes(os.urandom(16), "big") or self.generate_trace_id()
+        return _random64() << 64 | _random64()
 
     def is_trace_id_random(self) -> bool:
         """Say that trace ids are random, as W3C Trace Context level 2 has it."""
         return True
+
+
+_AT_ONCE: Final = 64
+_stock: deque[int] = deque()
+
+
+def _random64() -> int:
+    """Return 64 random bits, not all zero.
+
+    They are fetched by the dozen: each system call lets go of the interpreter, and may wait long to get it back.
+    """
+    try:
+        return _stock.pop() or _random64()
+    except IndexError:
+        _stock.extend(struct.unpack(f"{_AT_ONCE}Q", os.urandom(8 * _AT_ONCE)))
+        return _random64()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stock.clear)  # else parent and child would make the same ids
 
 
 class _Chosen(threading.local):

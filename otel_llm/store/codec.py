@@ -40,7 +40,7 @@ def encode(value: Any) -> bytes:
         return orjson.dumps(_tagged(value, 0))
     # orjson writes NaN as null, and a mapping of the program's own may look like a tag. (A search for one byte is
     # ten times as fast as one for three; most texts hold no dollar sign.)
-    if (b"$" in data and b'{"$' in data) or _has_odd_float(value, 0):
+    if (b"$" in data and b'{"$' in data) or (b"null" in data and _has_odd_float(value, 0)):
         return orjson.dumps(_tagged(value, 0))
     return data
 

@@ -249,7 +249,7 @@ def test_what_the_sampler_of_the_program_leaves_out_is_told_all_the_same(listen:
 
 @pytest.mark.parametrize("kinds", ["calls", (), ("call", "x"), [3]])
 def test_a_kind_that_does_not_exist_is_refused_with_those_that_do(kinds: object) -> None:
-    with pytest.raises(ValueError, match=r"there is no kind .*; there are call, game, interaction"):
+    with pytest.raises(ValueError, match=r"there is no kind .*; there are .*call, .*game, .*interaction"):
         otel_llm.on_end(print, kinds=kinds)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="cannot be called"):
         otel_llm.on_start(3)  # type: ignore[arg-type]
