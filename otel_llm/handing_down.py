@@ -67,15 +67,14 @@ class HandDown(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the attributes on a span that started."""
         try:
-            made_by = span.instrumentation_scope
-            if made_by is not None and made_by.name == self._own_scope:
-                return
             context = context_api.get_current() if parent_context is None else parent_context
             scope = context.get(SCOPE_KEY)
             if scope is None:
                 if carried := baggage.get_all(context):
                     span.set_attributes(from_baggage(carried))
-            else:
+                return
+            made_by = span.instrumentation_scope
+            if made_by is None or made_by.name != self._own_scope:  # ours have it already
                 span.set_attributes(scope.inherited)  # type: ignore[attr-defined]
         except Exception:
             drops.internal_error("handing down")

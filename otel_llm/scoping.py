@@ -24,6 +24,7 @@ from otel_llm import semconv as sc
 from otel_llm.closing import close
 from otel_llm.context import SCOPE_KEY as KEY
 from otel_llm.decorating import decorated
+from otel_llm.handing_down import from_baggage
 from otel_llm.telling import Told
 from otel_llm.totals import Totals
 
@@ -214,9 +215,12 @@ class Scope(Told):
 
     def _start_span(self, recorder: Recorder, current: Context) -> None:
         parent = self.parent
-        attributes, self.inherited = recorder.describer.identity(
-            self.kind, self.own, self.inherited, None if parent is None else parent.inherited
-        )
+        if parent is not None:
+            above: Mapping[str, AttributeValue] | None = parent.inherited
+        else:  # what a scope in another process hands down comes as baggage
+            carried = baggage.get_all(current)
+            above = from_baggage(carried) if carried else None
+        attributes, self.inherited = recorder.describer.identity(self.kind, self.own, self.inherited, above)
         base, links = self._origin(recorder, current, attributes)
         self.name = recorder.describer.scrub_name(self.name)
         self.span = self._made_span(recorder, base, attributes, links)

@@ -15,8 +15,11 @@ PACKAGES = (
     "otel_llm",
     "otel_llm_diplomacy",
     "otel_llm_http",
+    "otel_llm_ray",
     "otel_llm_tabular",
     "otel_llm_tensorboard",
+    "otel_llm_trl",
+    "otel_llm_vllm",
     "otel_llm_wandb",
 )
 SOURCES = [Path(str(importlib.import_module(name).__file__)).parent for name in PACKAGES]

@@ -1,0 +1,141 @@
+"""In the driver: what `ray.init` is told so that the job's workers are seen too."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Final
+
+from otel_llm import drops, runtime
+from otel_llm.context import carrier
+from otel_llm.training.runs import RUN_VARIABLE
+from otel_llm_ray.portable import worker_hook
+from otel_llm_ray.settings import RaySettings
+
+CONFIGURATION: Final = "OTEL_LLM_RAY_CONFIGURATION"
+"""The driver's settings, as JSON, in the workers' environment."""
+
+_HOOK: Final = "worker_process_setup_hook"
+_SENT: Final = (
+    "content",
+    "store_content",
+    "exporters",
+    "instrumentations",
+    "semconv",
+    "metrics",
+    "game_traces",
+    "drop_attributes",
+    "max_content_length",
+    "preview_length",
+    "max_queue_bytes",
+    "redact_patterns",
+    "propagate_hosts",
+)
+_SECRET: Final = ("HEADERS", "TOKEN", "KEY", "SECRET", "PASSWORD")
+"""A job's runtime environment is shown on Ray's dashboard; set such variables where the nodes are set up."""
+
+
+def wrapped_init(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `ray.init` that also sets up the job's workers."""
+
+    @wraps(original)
+    def init(*args: Any, **kwargs: Any) -> Any:
+        prepared = kwargs
+        try:
+            prepared = _prepared(args, kwargs)
+        except Exception:
+            drops.internal_error("preparing ray.init")
+        result = original(*args, **prepared)
+        try:
+            if prepared is not kwargs:
+                _enable()
+        except Exception:
+            drops.internal_error("after ray.init")
+        return result
+
+    return init
+
+
+def _prepared(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with our part of the job's runtime environment; the program's own wins."""
+    if runtime.current() is None:
+        return kwargs  # type: ignore[return-value]
+    address = kwargs.get("address", args[0] if args else None)
+    given = dict(kwargs.get("runtime_env") or {})
+    ours: dict[str, Any] = {"env_vars": {**_environment(), **(given.get("env_vars") or {})}}
+    if given.get(_HOOK) is not None or (isinstance(address, str) and address.startswith("ray://")):
+        drops.warn_once(
+            "ray-hook",
+            "this Ray job has %s: call otel_llm_ray.workers.start() in its workers, else they are not seen",
+            "a worker_process_setup_hook of its own" if given.get(_HOOK) is not None else "a remote client",
+        )
+    else:
+        ours[_HOOK] = worker_hook()
+    return {**kwargs, "runtime_env": {**given, **ours}}
+
+
+def _environment() -> dict[str, str]:
+    """Return what workers need: settings, run id, and OpenTelemetry's own variables of this process."""
+    active = runtime.current()
+    assert active is not None  # noqa: S101 (the caller has looked)
+    settings = active.settings
+    told: dict[str, Any] = {}
+    for name in _SENT:
+        value = getattr(settings, name, None)
+        if isinstance(value, str | int | float | bool):
+            told[name] = str(value) if isinstance(value, str) else value
+        elif isinstance(value, tuple | list | frozenset):
+            told[name] = [str(item) for item in value]
+    told["store"] = None if settings.store is None else str(settings.store.absolute())
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("OTEL_") and name != CONFIGURATION and not any(word in name for word in _SECRET)
+    }
+    found[CONFIGURATION] = json.dumps(told)
+    from otel_llm.training.loops import current_run
+
+    run = current_run()
+    if run is not None:
+        found.setdefault(RUN_VARIABLE, run.run_id)
+    return found
+
+
+def _enable() -> None:
+    """Turn Ray's own tracing on in this process: it carries the context into tasks and actors."""
+    if not RaySettings.from_environment().tracing:
+        return
+    from ray.util.tracing import tracing_helper
+
+    tracing_helper._enable_tracing()
+    carry_scopes(tracing_helper)
+
+
+def carry_scopes(helper: Any) -> None:
+    """Let what scopes hand down go along with the context, as baggage."""
+    propagator = getattr(helper, "_DictPropagator", None)
+    if propagator is None or getattr(propagator.inject_current_context, "_otel_llm", False):
+        return
+    original = propagator.inject_current_context
+
+    def inject_current_context() -> dict[Any, Any]:
+        try:
+            return carrier()
+        except Exception:
+            drops.internal_error("carrying the context into a Ray call")
+            found: dict[Any, Any] = original()
+            return found
+
+    inject_current_context._otel_llm = True  # type: ignore[attr-defined]
+    propagator.inject_current_context = inject_current_context
+
+
+def disable() -> None:
+    """Turn Ray's own tracing off again in this process."""
+    import sys
+
+    helper: Any = sys.modules.get("ray.util.tracing.tracing_helper")
+    if helper is not None:
+        helper._global_is_tracing_enabled = False
