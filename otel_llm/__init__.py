@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from otel_llm.settings import Settings, SettingsError
     from otel_llm.text_analysis import text_features
     from otel_llm.totals import Totals
+    from otel_llm.training.figures import TrainingMetrics, log_metrics, merge_ranks
     from otel_llm.training.loops import (
         evaluation,
         loss,
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
         steps,
         training_run,
     )
-    from otel_llm.training.figures import TrainingMetrics, log_metrics, merge_ranks
     from otel_llm.version import VERSION as __version__  # noqa: N811 (the name that Python gives it)
     from otel_llm.views.tables import define_table
     from otel_llm.wrapping import logged_interaction, run_llm_and_log

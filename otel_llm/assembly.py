@@ -101,7 +101,7 @@ class Runtime:
         self.seat.take(lambda: self.resource)
         if settings.metrics:
             self._measure()
-        self.logs = own_logs(lambda: self.resource, self.rows)
+        self.logs = own_logs(lambda: self.resource, self._taker)
         if settings.capture.events:
             from otel_llm.events import DetailEvents
 
@@ -145,8 +145,7 @@ class Runtime:
         )
         processor = StoreSpanProcessor(self.store)
         self._store_processor = processor
-        if settings.kept_content is not settings.content:
-            self.describer.keep = self._keep
+        self.describer.keep = self._keep
 
     def _keep(self, span: Any, extra: Mapping[str, Any]) -> None:
         """Give the store, and the views of it that are written live, what other exporters do not get."""
@@ -164,11 +163,16 @@ class Runtime:
             self.rows = Tap(self.store)
         self.rows.hold(exporter.live)
 
+    @property
+    def _taker(self) -> Any:
+        """What takes metric points and logs: the store, and sinks that are fed live."""
+        return self.rows if self.rows is self.store else self.rows.taker
+
     def _live_names(self) -> list[str]:
         return [] if self.rows is self.store else self.rows.names
 
     def _measure(self) -> None:
-        self.metrics = own_metrics(lambda: self.resource, self.rows, self._live_names())
+        self.metrics = own_metrics(lambda: self.resource, self._taker, self._live_names())
         self.instruments = Instruments(
             current_meter_provider,
             self.describer.scrub_name,

@@ -100,19 +100,21 @@ class Recorder:
         resend_count: int = 0,
         retry_of: Span | None = None,
         kind: SpanKind = SpanKind.CLIENT,
+        make: type[CallRecord] = CallRecord,
     ) -> CallRecord | None:
         """Start the span of a call, as a child of the current one. Hot path.
 
         Args:
             endpoint: what is called.
             model: the model asked for, as far as it is known without parsing.
-            host: the server's host name.
+            host: the server's host name; empty where there is no server.
             port: its port, None for the scheme's own.
             body: the request's bytes, by reference; None where they are not at hand.
             content_type: the request's.
             resend_count: how many attempts came before this one.
             retry_of: the span of the attempt before.
             kind: CLIENT, or INTERNAL where the model runs in this process.
+            make: what the record is.
 
         Returns:
             The record, or None where nobody wants it (sampled out, and no metrics).
@@ -123,11 +125,9 @@ class Recorder:
         if scope is not None:
             scope.below += 1
             attributes.update(scope.inherited)
-        attributes |= {
-            sc.OPERATION_NAME: operation,
-            sc.PROVIDER_NAME: endpoint.provider,
-            sc.SERVER_ADDRESS: host,
-        }
+        attributes |= {sc.OPERATION_NAME: operation, sc.PROVIDER_NAME: endpoint.provider}
+        if host:
+            attributes[sc.SERVER_ADDRESS] = host
         name = operation
         if model:
             model = self.describer.scrub_name(model)
@@ -148,7 +148,7 @@ class Recorder:
             return None
         if hooks.starts:
             hooks.started(hooks.CALL, span, name, attributes, start_ns)
-        record = CallRecord(self, endpoint, span, model, host, port, start_ns, body, content_type)
+        record = make(self, endpoint, span, model, host, port, start_ns, body, content_type)
         record.scope = scope
         return record
 

@@ -16,6 +16,14 @@ from pathlib import Path
 from typing import Final
 
 DATA_DIR: Final = "WANDB_DATA_DIR"
+_RANKS: Final = {
+    "RANK": "WORLD_SIZE",
+    "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",
+    "PMI_RANK": "PMI_SIZE",
+    "SLURM_PROCID": "SLURM_NTASKS",
+}
+"""Variables of launchers, which set both; one alone is somebody's own."""
+
 _lock = threading.RLock()
 
 
@@ -51,6 +59,14 @@ def staging_in(directory: Path | None) -> Iterator[None]:
 def has_secret_headers() -> bool:
     """Say whether OpenTelemetry's exporters get headers by the environment."""
     return any(name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("HEADERS") for name in os.environ)
+
+
+def rank_here() -> int:
+    """Return the rank of this process in a distributed job; 0 for the first one, and where there is no such job."""
+    for name, size in _RANKS.items():
+        if (text := os.environ.get(name, "")).isdigit() and size in os.environ:
+            return int(text)
+    return 0
 
 
 def silence_own_telemetry() -> None:

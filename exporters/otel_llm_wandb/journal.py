@@ -3,6 +3,7 @@
 One file a run, `STORE/wandb/<run id>.journal`, a JSON object a line:
 
     run     a directory of the run (again whenever it is started again), and what it was started with
+    config  what the run's config was told
     batch   a batch: its keys, its rows of scalars with the number of the first, its rows of tables
     table   `count` of the waiting rows of a table went to W&B as row `number`
     carry   what is still to be sent, in the place of all before: at the head of a file that follows a full one, and
@@ -47,6 +48,7 @@ class Left:
         run_id: the run.
         started_with: what the run was started with: project, entity, group, job type, name, tags.
         directories: the run's directories, the last one last.
+        config: what the run's config was told.
         keys: keys of all batches that were handed over, by kind.
         rows: `(number, row)` of all rows of scalars.
         tables: rows that wait, by table.
@@ -59,6 +61,7 @@ class Left:
     run_id: str
     started_with: dict[str, Any] = field(default_factory=dict)
     directories: list[Path] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, set[int]] = field(default_factory=dict)
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     tables: dict[str, TableRows] = field(default_factory=dict)
@@ -96,6 +99,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file: IO[bytes] | None = self._open()
         self._run: dict[str, Any] = {}
+        self._config: dict[str, Any] = {}
 
     def _open(self) -> IO[bytes]:
         # Unbuffered: a forked child has nothing of the parent's to write when it lets go.
@@ -113,6 +117,11 @@ class Journal:
         """Note a directory of the run."""
         self._run = {"id": run_id, "with": dict(started_with), "directory": str(directory.resolve())}
         self._write({"is": "run", **self._run})
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """Note what the run's config is told."""
+        self._config |= config
+        self._write({"is": "config", "config": self._config})
 
     def batch(
         self,
@@ -147,6 +156,7 @@ class Journal:
         before, self._file = self._file, self._open()
         before.close()
         self._write({"is": "run", **self._run})
+        self._write({"is": "config", "config": self._config})
         self.carry(entries(), waiting, totals)
 
     def carry(self, entries: list[Entry], waiting: Iterable[TableRows], totals: Mapping[str, Any]) -> None:
@@ -205,6 +215,10 @@ class SafeJournal:
             self._journal.started(run_id, started_with, directory)
         except OSError as error:
             _unwritable(error)
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """As `Journal.config`."""
+        self._do(lambda journal: journal.config(config))
 
     def batch(
         self,
@@ -320,6 +334,8 @@ def _take(left: Left, record: dict[str, Any]) -> None:
             if directory not in left.directories:
                 left.directories.append(directory)
             left.is_closed = False
+        case "config":
+            left.config |= record["config"]
         case "batch":
             left.is_closed = False
             for kind, some in record["keys"].items():

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from otel_llm import drops
-from otel_llm_wandb.environment import has_secret_headers, silence_own_telemetry, staging_in
+from otel_llm.bridges import ignoring
+from otel_llm_wandb.environment import has_secret_headers, rank_here, silence_own_telemetry, staging_in
 from otel_llm_wandb.errors import BrokenError, FullError, OverError, classified, is_unreachable
 from otel_llm_wandb.outbox import ROW
 from otel_llm_wandb.settings import WandbSettings
@@ -98,6 +99,13 @@ class Run:
 
         self._wandb = wandb
         if self._settings.mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
+            self.how = "disabled"
+            return
+        if self._live and not self._settings.all_ranks and (rank := rank_here()):
+            drops.logger.info(
+                "rank %d starts no W&B run of its own; `otel-llm replay --to wandb` adds it to that of rank 0",
+                rank,
+            )
             self.how = "disabled"
             return
         silence_own_telemetry()
@@ -209,7 +217,7 @@ class Run:
         self._check_room()
         merge = self.how == "joined" and not last and not self._is_counting()
         try:
-            with staging_in(self._staging()):
+            with staging_in(self._staging()), ignoring():  # what the bridge takes up is the program's
                 if merge:
                     self._run.log(dict(row), commit=False)
                     self._merged.update(row)
@@ -236,16 +244,18 @@ class Run:
     def define(self, definitions: Iterable[tuple[str, str]]) -> None:
         """Tell W&B which step metrics are drawn over: `(name or glob, step)` pairs."""
         try:
-            for name, over in definitions:
-                # step_sync would give rows that lack the step the one that was logged last.
-                self._run.define_metric(name, step_metric=over, step_sync=False)
+            with ignoring():
+                for name, over in definitions:
+                    # step_sync would give rows that lack the step the one that was logged last.
+                    self._run.define_metric(name, step_metric=over, step_sync=False)
         except Exception as error:
             raise classified(error, self._run) from error
 
     def hide(self, name: str) -> None:
         """Keep a metric out of W&B's automatic charts."""
         try:
-            self._run.define_metric(name, hidden=True)
+            with ignoring():
+                self._run.define_metric(name, hidden=True)
         except Exception as error:
             raise classified(error, self._run) from error
 

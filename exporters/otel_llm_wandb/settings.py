@@ -104,6 +104,8 @@ class WandbSettings:
         prefix: put before the name of every scalar, histogram and step that does not begin with it: `training/`.
         join: whether to write into the run that the program (or its trainer) has started.
         join_wait_s: how long a run of our own is put off for one that the program may still start, in seconds.
+        all_ranks: whether each rank of a distributed job starts a run of its own; default: rank 0 alone, and what the
+            others did is in their stores, from which `replay` adds it. A run that a rank's program started is joined.
         tables: `immutable` (a table version a flush; a step slider in W&B) or `incremental` (increments of one table;
             needs W&B Server 0.70).
         exclude_tables: tables that are not written.
@@ -143,6 +145,7 @@ class WandbSettings:
     prefix: str = _setting("")
     join: bool = _setting(True, _boolean)
     join_wait_s: float = _setting(30.0, _number)
+    all_ranks: bool = _setting(False, _boolean)
     tables: Literal["immutable", "incremental"] = _setting("immutable", _one_of(*TABLE_MODES))
     exclude_tables: tuple[str, ...] = _setting((), _names)
     table_rows: int = _setting(500, _whole)

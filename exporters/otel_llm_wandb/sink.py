@@ -19,10 +19,12 @@ from otel_llm_wandb.target import Target
 from otel_llm_wandb.writer import Writer
 
 _MAX_HELD: Final = 64
-"""Batches that wait for the program to start its run; then one of our own is started."""
+_MAX_HELD_ROWS: Final = 20_000
+"""Batches, and rows of tables in them, that wait for the program to start its run; then one of our own is started."""
 
 _POLL_S: Final = 0.5
 _WAIT_S: Final = 0.05
+_GIVE_UP_S: Final = 2.0
 _WHOLE: Final = "_all"
 
 
@@ -75,13 +77,15 @@ class WandbSink(Sink):
     def write(self, batch: Batch) -> bool:
         """Take a batch: its scalars go to W&B at once, rows of tables many together."""
         writer = self._writer
-        if writer.is_over or writer.run.how == "disabled":
+        if writer.is_over or self.is_off:
             writer.lose(batch)
             return True
-        if not self._begin(now_or_never=len(self._held) >= _MAX_HELD):
-            if len(self._held) >= _MAX_HELD:
+        if not self._begin(now_or_never=self._holds_enough):
+            if self._holds_enough:
                 return False
             self._held.append(batch)
+            return True
+        if writer.run.how == "disabled":  # as it turns out only now
             return True
         return self._take_held() and writer.take(batch)
 
@@ -98,20 +102,25 @@ class WandbSink(Sink):
         if not writer.begin(run, self._target.left):
             return False
         self._left = None
-        if self._live and writer.run.how != "disabled":
+        self.is_off = writer.run.how == "disabled"
+        if self.is_off:
+            self._held.clear()
+        elif self._live:
             # After W&B's own, so that it is called before: W&B ends all runs when the interpreter exits.
             self._at_exit = AtExit(self)
         return True
 
+    @property
+    def _holds_enough(self) -> bool:
+        rows = sum(len(rows.cells) for batch in self._held for rows in batch.tables)
+        return len(self._held) >= _MAX_HELD or rows >= _MAX_HELD_ROWS
+
     def _take_held(self) -> bool:
         """Take what came before there was a run; says whether nothing is left."""
         while self._held:
-            if self._writer.run.how == "disabled":
-                self._held.clear()
-            elif not self._writer.take(self._held[0]):
+            if not self._writer.take(self._held[0]):
                 return False
-            else:
-                self._held.pop(0)
+            self._held.pop(0)
         return True
 
     # --- settling -------------------------------------------------------------------------------------
@@ -151,14 +160,17 @@ class WandbSink(Sink):
         """
         deadline = time.monotonic() + timeout_s
         writer = self._writer
-        if writer.is_over or writer.run.how == "disabled":
-            return not writer.is_over and self._is_settled
+        if writer.is_over or self.is_off:
+            return not writer.is_over
         if not self._held and self._left is None and not writer.is_begun and not artifacts.waiting():
             return True
         if not self._begin(now_or_never=True):
             return False
+        if writer.run.how == "disabled":
+            return True
         # Only a run of our own, or one that the program cannot log to any more, may be written regardless of it.
         regardless = last and (writer.run.how == "own" or self.is_exiting)
+        give_up_at = time.monotonic() + _GIVE_UP_S
         while not writer.is_over:
             self._take_held()
             writer.pump(everything=True, last=regardless)
@@ -171,6 +183,8 @@ class WandbSink(Sink):
             left = deadline - time.monotonic()
             if left <= 0 or (last and writer.is_all_sent and not self._held):
                 break
+            if last and writer.trouble.problem is not None and time.monotonic() >= give_up_at:
+                break  # a full disk, say: the program is not to wait for it at its end
             time.sleep(min(_WAIT_S, left))
         return self._is_settled
 
@@ -181,7 +195,7 @@ class WandbSink(Sink):
         deadline = time.monotonic() + timeout_s
         writer = self._writer
         done = self._settle(timeout_s, last=True)
-        if writer.is_begun and not writer.is_over:
+        if writer.is_begun and not writer.is_over and not self.is_off:
             if writer.run.how == "own":
                 self._write_whole()
             done = writer.end(max(0.1, deadline - time.monotonic())) and self._is_settled

@@ -8,10 +8,12 @@ is begun anew after `ROTATE` of them. A table is cut at 10,000 rows without a wo
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from otel_llm.views.model import Rows
-from otel_llm_wandb.outbox import TableRows
+from otel_llm_wandb.outbox import ROW, Entry, TableRows
+from otel_llm_wandb.rows import Distribution
 from otel_llm_wandb.settings import MAX_ROWS, WandbSettings
 
 ROTATE: Final = 90
@@ -139,10 +141,23 @@ class Tables:
             table.add_data(*row)
         return table
 
-    def logged(self, table: Any) -> None:
+    def values(
+        self, entry: Entry, histogram: Callable[[Sequence[int], Sequence[float]], Any]
+    ) -> dict[str, Any]:
+        """Return a row as W&B takes it: with its number, and W&B's own objects in the place of ours."""
+        row = {
+            name: histogram(value.counts, value.edges) if isinstance(value, Distribution) else value
+            for name, value in entry.row.items()
+        }
+        if entry.table is not None:
+            row[entry.table.name] = self.make(entry.table)
+        row[ROW] = entry.number
+        return row
+
+    def logged(self, entry: Entry, values: Mapping[str, Any]) -> None:
         """Let go of the rows of a table that was logged: W&B keeps the objects of some hundred versions."""
-        if not self._incremental:
-            table.data = []
+        if entry.table is not None and not self._incremental:
+            values[entry.table.name].data = []
 
     def begin_anew(self) -> None:
         """Forget tables that belong to a run that was lost."""

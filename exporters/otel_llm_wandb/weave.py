@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import netrc
 import os
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -43,12 +44,15 @@ _LEAF: Final = ".value"
 """What the name of an attribute gets that is also the beginning of another's."""
 
 _RESOURCES: Final = 64
+_SAID: Final = 256
+"""Scopes above calls that have not ended: more are not remembered."""
 
 
 class WeaveSpanExporter(SpanExporter):
     """OpenTelemetry's own OTLP exporter, with what Weave needs said and nothing that it rejects.
 
-    A game is a thread and each interaction in it a turn; so is a rollout in its run.
+    A game is a thread and each interaction in it a turn; so is a rollout in its run. Weave shows a turn by what goes in and
+    comes out of it (weave#7066), which is what its first model call is asked and its last one answers.
     """
 
     def __init__(self) -> None:
@@ -66,6 +70,7 @@ class WeaveSpanExporter(SpanExporter):
         with replaced(OTEL_EXPORTER_OTLP_TRACES_HEADERS, "accept=*/*"):
             self._exporter = OTLPSpanExporter(endpoint=endpoint, headers=headers)
         self._resources: dict[int, tuple[Resource, Resource]] = {}
+        self._said: OrderedDict[tuple[int, int], tuple[Any, Any]] = OrderedDict()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans."""
@@ -82,6 +87,7 @@ class WeaveSpanExporter(SpanExporter):
     def _for_weave(self, span: ReadableSpan) -> ReadableSpan:
         attributes = dict(span.attributes or {})
         scope = attributes.get(sc.SCOPE_KIND)
+        self._complete_turn(span, attributes)
         attributes.setdefault(WANDB_DISPLAY_NAME, _display_name(span.name, attributes))
         thread = attributes.get(sc.CONVERSATION_ID) or attributes.get(sc.GAME_ID) or attributes.get(sc.RUN_ID)
         if thread is not None:
@@ -106,6 +112,27 @@ class WeaveSpanExporter(SpanExporter):
             end_time=span.end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
+
+    def _complete_turn(self, span: ReadableSpan, attributes: dict[str, Any]) -> None:
+        """Give a turn the messages of the calls below it, as far as spans carry content; calls end before their turn."""
+        context, parent = span.context, span.parent
+        if context is None:
+            return
+        said = self._said.pop((context.trace_id, context.span_id), None)
+        if attributes.get(sc.OPERATION_NAME) in sc.INFERENCE_OPERATIONS:
+            said = attributes.get(sc.INPUT_MESSAGES), attributes.get(sc.OUTPUT_MESSAGES)
+        if said is None or said == (None, None):
+            return
+        if attributes.get(sc.SCOPE_KIND) in _TURNS:
+            for key, text in zip((sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES), said, strict=True):
+                if text is not None:
+                    attributes.setdefault(key, text)
+        elif parent is not None:
+            above = parent.trace_id, parent.span_id
+            first, last = self._said.get(above, said)
+            self._said[above] = first or said[0], said[1] or last
+            if len(self._said) > _SAID:
+                self._said.popitem(last=False)
 
     def _resource(self, resource: Resource) -> Resource:
         """Return the resource with the project, made once each: spans of one batch are grouped by it."""

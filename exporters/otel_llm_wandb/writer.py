@@ -21,7 +21,7 @@ from otel_llm_wandb.errors import BrokenError, FullError, OverError
 from otel_llm_wandb.journal import Left, SafeJournal
 from otel_llm_wandb.outbox import ROW, Entry, Outbox, TableRows
 from otel_llm_wandb.parking import Parking
-from otel_llm_wandb.rows import Distribution, Rower, is_from
+from otel_llm_wandb.rows import Rower, is_from
 from otel_llm_wandb.run import Run
 from otel_llm_wandb.settings import WandbSettings
 from otel_llm_wandb.tables import Tables, bounded
@@ -31,7 +31,6 @@ from otel_llm_wandb.waiting import Waiting
 _MAX_UNACKNOWLEDGED: Final = 50_000
 _SILENT_S: Final = 60.0
 """W&B's file has not grown for so long, though rows were logged: the core has lost them."""
-
 
 _LOOK_S: Final = 0.02
 
@@ -74,8 +73,6 @@ class Writer:
         self._batches = 0
         self._grew = time.monotonic()
 
-    # --- beginning ------------------------------------------------------------------------------------
-
     def begin(self, programs: Any, left: Left | None) -> bool:
         """Join the program's run, or start one; go on where a killed writer stopped.
 
@@ -99,8 +96,13 @@ class Writer:
         if self.run.how == "disabled":
             return True
         self._open()
+        if left is not None and left.run_id != self.run.id:
+            left = None
+        if left is not None and left.config:
+            self._config = dict(left.config)  # the directory that has it may be gone
+            self._journal.config(self._config)
         self.safely(self._introduce)
-        if left is not None and left.run_id == self.run.id:
+        if left is not None:
             self._recover(left)
         return True
 
@@ -134,8 +136,6 @@ class Writer:
         for rows in tables.values():
             self.tables.add(rows, None)
         self._journal.carry(self.outbox.unacknowledged(), self.tables.rows, self.tables.totals)
-
-    # --- taking ---------------------------------------------------------------------------------------
 
     def take(self, batch: Batch) -> bool:
         """Take a batch; False if nothing of it was taken, and it is to be given again later."""
@@ -185,6 +185,7 @@ class Writer:
         new = {key: value for key, value in batch.config.items() if key not in self._config}
         self._config |= new
         if new:
+            self._journal.config(new)
             self.safely(partial(self.run.configure, new))
         if definitions:
             self.safely(partial(self.run.define, definitions))
@@ -255,10 +256,9 @@ class Writer:
             if not last and not self.run.can_log(names):
                 break
             try:
-                values = self._values(entry)
+                values = self._made.values(entry, self.run.histogram)
                 self.run.log(values, last=last)
-                if entry.table is not None:
-                    self._made.logged(values[entry.table.name])
+                self._made.logged(entry, values)
             except (BrokenError, OverError, FullError):
                 raise
             except Exception as error:
@@ -267,17 +267,6 @@ class Writer:
             self._unsent.popleft()
         self.acknowledge()
         self.trouble.passed()
-
-    def _values(self, entry: Entry) -> dict[str, Any]:
-        """Return a row as W&B takes it: with its number, and W&B's own objects in the place of ours."""
-        row = {
-            name: self.run.histogram(value.counts, value.edges) if isinstance(value, Distribution) else value
-            for name, value in entry.row.items()
-        }
-        if entry.table is not None:
-            row[entry.table.name] = self._made.make(entry.table)
-        row[ROW] = entry.number
-        return row
 
     def acknowledge(self) -> None:
         """Look how far the run's file has come, and settle what it has.
@@ -358,8 +347,6 @@ class Writer:
             "wandb:over", "W&B: %s; `otel-llm replay --to wandb` completes it from the store", problem
         )
 
-    # --- ending ---------------------------------------------------------------------------------------
-
     def trust_core(self) -> None:
         """Settle what the core of the program's run has, without waiting for its file.
 
@@ -380,8 +367,10 @@ class Writer:
             self.trust_core()
         while self._data is not None:
             self.outbox.acknowledge(self._data.read().last_row)
-            # W&B says that the run has ended a moment before its core has closed the file.
-            if not len(self.outbox) or not ended or self.run.how == "joined" or time.monotonic() >= deadline:
+            # W&B says that the run has ended a moment before its core has closed the file. What it was never given
+            # does not come.
+            is_all = len(self.outbox) <= len(self._unsent)
+            if is_all or not ended or self.run.how == "joined" or time.monotonic() >= deadline:
                 break
             time.sleep(_LOOK_S)
         self._is_ended = ended and self.is_settled and not len(self.outbox)

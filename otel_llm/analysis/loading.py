@@ -7,14 +7,13 @@ game carries say where it belongs, so nothing is lost.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_llm import semconv as sc
 from otel_llm.analysis import making
+from otel_llm.analysis.collecting import without_collections
 from otel_llm.analysis.records import OUTSIDE, CallRecord, GameRecord, InteractionRecord, PhaseRecord
 from otel_llm.analysis.totals import Totals
 from otel_llm.analysis.values import CALL_OPERATIONS, label
@@ -50,7 +49,7 @@ def load_games(
     Returns:
         By start time; last, if it is not empty, the record of what is outside any game (its id is `OUTSIDE`).
     """
-    with _without_collections():
+    with without_collections():
         spans = _collect(reader, game_id, since_ns, until_ns)
         books = _Books(spans)
         for key in spans:
@@ -66,18 +65,6 @@ def load_games(
         kept = {g.game_id for g in latest[:limit]} | {OUTSIDE}
         games = [g for g in games if g.game_id in kept]
     return games
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Hold the garbage collector: it would walk all the records again and again while they only grow in number."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 # --- spans ----------------------------------------------------------------------------------------

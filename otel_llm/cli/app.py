@@ -46,6 +46,10 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Game = Annotated[
     str | None, typer.Option("--game", metavar="ID", help="One game, by its id or the beginning of it.")
 ]
+TrainingRun = Annotated[
+    str | None,
+    typer.Option("--run", metavar="ID", help="One training run, by its id or the beginning of it."),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -151,7 +155,11 @@ def show(
     last: Annotated[
         int | None,
         typer.Option(
-            "--last", "-n", min=1, metavar="N", help="How many of the newest.  [5 traces, all games]"
+            "--last",
+            "-n",
+            min=1,
+            metavar="N",
+            help="How many of the newest.  [5 traces, 12 steps, all games]",
         ),
     ] = None,
     model: Model = None,
@@ -167,6 +175,15 @@ def show(
     stats: Annotated[
         bool, typer.Option("--stats", help="Figures of all games, or of one: latency, success, cost …")
     ] = False,
+    runs: Annotated[bool, typer.Option("--runs", help="A list of training runs instead.")] = False,
+    training_run: TrainingRun = None,
+    step: Annotated[
+        int | None, typer.Option("--step", metavar="N", help="With --run: this step, rank by rank.")
+    ] = None,
+    rollout: Annotated[
+        str | None,
+        typer.Option("--rollout", metavar="ID", help="With --run: this rollout, by its sample id."),
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Every span, its attributes, and what was said.")
     ] = False,
@@ -176,7 +193,8 @@ def show(
     """Show traces as trees: times, tokens, cost, tools, retries, errors. The newest comes last.
 
     A filter selects traces that have a matching span. Large traces are folded; --full unfolds them.
-    --game shows a game at a glance: its phases, what they cost, what went wrong.
+    --game shows a game at a glance: its phases, what they cost, what went wrong. --run does the same for
+    a training run: its last steps with reward, KL, loss and what their time went into.
 
     \b
     With --json, one document: {"schema": "otel_llm.traces/1", "traces": [...]}. A trace has trace_id,
@@ -197,12 +215,22 @@ def show(
     episodes, reward_correlations, slowest. The fields are those of otel_llm.analysis.
 
     \b
+    {"schema": "otel_llm.runs/1", "runs": [...]} of --runs, "otel_llm.run/1" of --run (step_list,
+    trouble), "otel_llm.step/1" with --step (attempts, each with ranks, groups, rollouts) and
+    "otel_llm.rollout/1" with --rollout (attempts, each with conversation, consumers, spans) have the
+    fields of otel_llm.analysis.training.
+
+    \b
     Examples:
       otel-llm show
       otel-llm show --games
       otel-llm show --game diplomacy-7
       otel-llm show --game diplomacy-7 --phase S1901M --full
       otel-llm show --stats --since 2h
+      otel-llm show --runs
+      otel-llm show --run sums-7
+      otel-llm show --run sums-7 --step 40
+      otel-llm show --run sums-7 --rollout 40-1-3
       otel-llm show 4bf92f35 --full
       otel-llm show --errors --since 10m
       otel-llm show --model gpt-5 --min-duration 3s --last 20
@@ -220,20 +248,36 @@ def show(
         attributes=attribute or (),
         since=since,
     )
-    if game is None and not games and not stats:
-        if phase is not None:
-            raise CliError("--phase is of a game: name it with --game ID")
+    is_training = runs or training_run is not None
+    if game is None and not games and not stats and not is_training:
+        for name, is_given, whole in (
+            ("--phase", phase is not None, "game: name it with --game ID"),
+            ("--step", step is not None, "training run: name it with --run ID"),
+            ("--rollout", rollout is not None, "training run: name it with --run ID"),
+        ):
+            if is_given:
+                raise CliError(f"{name} is of a {whole}")
         return show_traces(trace_id, filters, last=last or DEFAULT_LAST, full=full, as_json=json, store=store)
-    chosen = "--game" if game is not None else "--games" if games else "--stats"
+    chosen = (
+        "--run" if training_run is not None
+        else "--runs" if runs
+        else "--game" if game is not None
+        else "--games" if games
+        else "--stats"
+    )  # fmt: skip
     clashing = [
         name
         for name, is_given in (
             ("a trace id", trace_id is not None),
-            ("--phase", phase is not None and (game is None or stats)),
-            ("--games", games and game is not None),
-            ("--stats", stats and games),
-            ("--last", last is not None and not games),
-            ("--since", since is not None and game is not None),
+            ("--runs", runs and training_run is not None),
+            ("--game", game is not None and is_training),
+            ("--phase", phase is not None and (game is None or stats or is_training)),
+            ("--games", games and (game is not None or is_training)),
+            ("--stats", stats and (games or is_training)),
+            ("--step", step is not None and training_run is None),
+            ("--rollout", rollout is not None and training_run is None),
+            ("--last", last is not None and not games and not is_training),
+            ("--since", since is not None and (game is not None or training_run is not None)),
             ("--model", model is not None),
             ("--errors", errors),
             ("--min-duration", min_duration is not None),
@@ -243,6 +287,14 @@ def show(
     ]
     if clashing:
         raise CliError(f"{chosen} does not go with {' or '.join(clashing)}")
+    if is_training:
+        from otel_llm.cli.training import show_run, show_runs
+
+        if training_run is None:
+            return show_runs(filters, last=last, as_json=json, store=store)
+        return show_run(
+            training_run, step=step, rollout=rollout, last=last, full=full, as_json=json, store=store
+        )
     from otel_llm.cli.games import show_game, show_games, show_stats
 
     if game is not None:
@@ -394,6 +446,7 @@ def replay(
 @command
 def report(
     game: Game = None,
+    training_run: TrainingRun = None,
     since: Since = None,
     until: Annotated[
         str | None, typer.Option("--until", metavar="WHEN", help="Only what began before: an age, or a time.")
@@ -406,18 +459,112 @@ def report(
     ] = False,
     store: Store = None,
 ) -> int:
-    """Write a game, or all that happened in a time, as one HTML file that opens without a network.
+    """Write a game, a training run, or all that happened in a time, as one HTML file for any browser.
 
     Timeline of phases and interactions, centres, who wrote to whom, times, tokens, cost, invalid orders,
     errors and repeated attempts, training progress, and every interaction with what was said in it. Where
-    there is no game: calls by model and trace. What models said cannot run in it.
+    there is no game: calls by model and trace. Of a training run: reward and its components, KL, entropy,
+    loss over steps, what the time of a step went into on each rank, its best, worst and most surprising
+    rollouts, and which loss learned from them. Nothing is loaded from a network, and what models said
+    cannot run in it.
 
     \b
     Examples:
       otel-llm report --game diplomacy-7
       otel-llm report --since 2h --output games.html
+      otel-llm report --run sums-7 --output sums-7.html
       otel-llm report --since 2026-11-20 --until 2026-11-21 --no-content
     """  # noqa: D301 (\b keeps the lines as they are)
+    if training_run is not None:
+        clashing = [n for n, v in (("--game", game), ("--since", since), ("--until", until)) if v is not None]
+        if clashing:
+            raise CliError(f"--run does not go with {' or '.join(clashing)}")
+        from otel_llm.cli.report import report_run
+
+        return report_run(training_run, output=output, content=not no_content, store=store)
     from otel_llm.cli.report import report as write
 
     return write(game, since=since, until=until, output=output, content=not no_content, store=store)
+
+
+@app.command()
+@command
+def receive(
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="ADDRESS", help="Where to listen; beyond this machine with a token."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=0, max=65535, metavar="N", show_default=False, help="Of HTTP; 0: any.  [4318]"
+        ),
+    ] = 4318,
+    grpc_port: Annotated[
+        int,
+        typer.Option(
+            "--grpc-port", min=0, max=65535, metavar="N", show_default=False, help="Of gRPC; 0: any.  [4317]"
+        ),
+    ] = 4317,
+    no_grpc: Annotated[bool, typer.Option("--no-grpc", help="HTTP alone.")] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file", metavar="FILE", help="The token that senders must have.  [OTEL_LLM_RECEIVE_TOKEN]"
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate chain (PEM), for TLS.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key (PEM).")
+    ] = None,
+    max_body: Annotated[
+        float,
+        typer.Option(
+            "--max-body",
+            min=0.001,
+            metavar="MB",
+            show_default=False,
+            help="Largest request, uncompressed.  [64]",
+        ),
+    ] = 64,
+    max_queue: Annotated[
+        float,
+        typer.Option(
+            "--max-queue",
+            min=0.001,
+            metavar="MB",
+            help="All requests at a time; more are told to wait.  [128]",
+        ),
+    ] = 128,
+    store: Store = None,
+) -> int:
+    """Receive OTLP from other processes and machines into the store, for show, tail, report and replay.
+
+    HTTP (protobuf and JSON) and gRPC: spans, metrics, logs and the step series of training. A request is
+    answered when what it brought is committed. Secrets are scrubbed; prompts are stored as they come.
+    Ctrl-C or SIGTERM ends it, after the requests that have begun.
+
+    \b
+    Examples:
+      otel-llm receive --store runs/grpo-7
+      otel-llm receive --host 0.0.0.0 --token-file token --tls-cert cert.pem --tls-key key.pem
+      otel-llm replay runs/grpo-7 --to wandb --follow
+    On the senders:
+      export OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318
+      export OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20TOKEN"
+    """  # noqa: D301 (\b keeps the lines as they are)
+    from otel_llm.cli.receive import receive as run_receiver
+
+    return run_receiver(
+        host=host,
+        port=port,
+        grpc_port=None if no_grpc else grpc_port,
+        token_file=token_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        max_body_mb=max_body,
+        max_queue_mb=max_queue,
+        store=store,
+    )

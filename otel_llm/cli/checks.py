@@ -257,5 +257,7 @@ def _last_points(reader: StoreReader, metric: str) -> list[PointRow]:
     last: dict[Any, PointRow] = {}
     for point in reader.points(metric):
         if isinstance(point.value, int | float):
-            last[point.file, tuple(sorted(map(str, point.attributes.values())))] = point
+            # A receiver's file holds those of many processes.
+            process = str(sorted((point.resource or {}).items()))
+            last[point.file, process, tuple(sorted(map(str, point.attributes.values())))] = point
     return list(last.values())

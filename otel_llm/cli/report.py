@@ -74,3 +74,36 @@ def _said(made: Report) -> str:
     if not made.with_content:
         return f"{said}; without what was said"
     return said if not made.left_out else f"{said}; what was said in {made.left_out} of them had no room"
+
+
+def report_run(run_id: str, *, output: Path, content: bool, store: Path | None) -> int:
+    """Write the report of a training run and say what is in it.
+
+    Args:
+        run_id: its id, as it is or as it is printed, or the only one that begins so.
+        output: the file.
+        content: whether to show what was said.
+        store: the store's directory, None for the configured one.
+
+    Raises:
+        CliError: there is no store or no such run, or the file cannot be written.
+    """
+    if output.is_dir():
+        raise CliError(f"--output is a directory: {one_line(output)}; name a file in it")
+    from otel_llm.cli.training import find_run
+    from otel_llm.report.training import write_run
+
+    reader = reading.open_store(store)
+    run = find_run(reader, run_id)
+    try:
+        made = write_run(reader, run.run_id, output, content=content)
+    except OSError as error:
+        raise CliError(f"cannot write {one_line(output)}: {error.strerror or error}", code=1) from None
+    said = f"{figures.plural(made.steps, 'step')}, {figures.plural(made.rollouts, 'rollout')}; {figures.size(made.nbytes)}"
+    if not made.with_content:
+        said += "; without what was said"
+    elif made.left_out:
+        said += f"; what was said in {figures.count(made.left_out)} of them had no room"
+    sys.stdout.write(f"{one_line(made.path)}  {said}\n")
+    reading.report(reader)
+    return 0

@@ -91,13 +91,16 @@ def memory_figures() -> dict[str, float]:
     figures: dict[str, float] = {}
     if (resident := _resident_bytes()) is not None:
         figures["memory_rss_gb"] = resident / _GB
+    return figures | gpu_memory()
+
+
+def gpu_memory() -> dict[str, float]:
+    """Return the part of `memory_figures` that is about the GPU."""
     torch = sys.modules.get("torch")
-    if torch is not None:
-        try:
-            figures |= _gpu(torch)
-        except Exception:  # a build without CUDA, a stand-in
-            return figures
-    return figures
+    try:
+        return {} if torch is None else _gpu(torch)
+    except Exception:  # a build without CUDA, a stand-in
+        return {}
 
 
 def _gpu(torch: Any) -> dict[str, float]:

@@ -12,24 +12,23 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
-
 from otel_llm import drops, runtime
 from otel_llm import semconv as sc
+from otel_llm.llm import AttributeValue
 from otel_llm.logging import _figures as figures
+from otel_llm.logging._evaluations import record_evaluations
 from otel_llm.logging._metrics_plan import GENERATION, RESOURCE, REWARD, VALIDATION
+from otel_llm.logging._outputs import record_output
 from otel_llm.logging._setup import metrics_plan
 from otel_llm.numeric import as_text
 from otel_llm.step_series import record, scalars_of, step_of
 from otel_llm.trajectory import EXPECTED_TAGS
-from otel_llm.version import VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCE: Final = "logging"
 _ENDS: Final = ("training_complete",)
 """Metrics that say that there will be no later step, so that they are logged at whatever step."""
-_MAX_EVENTS: Final = 1000
 _MAX_WORD: Final = 100
 _STACK: Final = 4  # from `Logger.info` to the caller of a function here
 
@@ -128,7 +127,8 @@ def log_model_output(
 ) -> None:
     """Log one output of the model, as a row: each one, whatever the frequency.
 
-    Texts go to handlers that have a column for them (CSV); the message has lengths alone.
+    Texts go to handlers that have a column for them (CSV) and, where the store keeps content, to the table
+    `model_outputs`; the message has lengths alone.
 
     Args:
         question: what was asked.
@@ -152,6 +152,7 @@ def log_model_output(
         "llm_answer": answer,
         "step": step,
     }
+    record_output(row, step_of(step))
     lengths = {"output_length": len(output), "reasoning_length": len(thought or "")}
     _tell(get_model_logger(), "model output", lengths, _under("model", lengths), step_of(step), row)
 
@@ -174,7 +175,7 @@ def log_reward(
     numbers = figures.numbers_of(values)
     if not numbers:
         return
-    _evaluated(reward_name, numbers, samples, at)
+    record_evaluations(reward_name, numbers, samples, at)
     told = figures.spread(numbers)
     name = f"reward/{reward_name}"
     _tell(
@@ -286,7 +287,9 @@ def _tell(
     row: Mapping[str, Any] | None = None,
     samples: Mapping[str, Sequence[int | float]] | None = None,
 ) -> None:
-    record([(name, value, step) for name, value in scalars], source=_SOURCE, samples=samples)
+    if runtime.current() is not None:
+        rows = [(name, value, step) for name, value in scalars]
+        record(rows, source=_SOURCE, samples=samples, attributes=_belongs())
     if not logger.isEnabledFor(logging.INFO):
         return
     extra: dict[str, Any] = {"step": step, "scalars": dict(scalars)}
@@ -296,30 +299,15 @@ def _tell(
     logger.info("%s: %s" if words else "%s%s", what, words, extra=extra, stacklevel=_STACK)
 
 
+def _belongs() -> Mapping[str, AttributeValue]:
+    """Return run and rank; nothing where there is one process, and no run."""
+    from otel_llm.training.figures.belonging import belonging
+
+    told, _ = belonging()
+    return told if told.get(sc.RANK) or sc.RUN_ID in told else {}
+
+
 def _word(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return as_text(value)[:_MAX_WORD]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _evaluated(name: str, values: Sequence[int | float], samples: Any, step: int | None) -> None:
-    """Tell of each value as the conventions' event of an evaluation, on the current span."""
-    if runtime.current() is None:
-        return
-    logger = get_logger("otel_llm", VERSION, schema_url=sc.SCHEMA_URL)
-    named = list(samples) if isinstance(samples, list | tuple) else []
-    for i, value in enumerate(values[:_MAX_EVENTS]):
-        attributes: dict[str, Any] = {sc.EVALUATION_NAME: name, sc.EVALUATION_SCORE: float(value)}
-        if i < len(named):
-            attributes[sc.SAMPLE_ID] = str(named[i])[:_MAX_EVENTS]
-        if step is not None:
-            attributes[sc.TRAIN_STEP] = step
-        logger.emit(
-            LogRecord(
-                severity_number=SeverityNumber.INFO,
-                event_name=sc.EVENT_EVALUATION_RESULT,
-                attributes=attributes,
-            )
-        )
-    if len(values) > _MAX_EVENTS:
-        drops.count("event", "too_many_rewards", len(values) - _MAX_EVENTS)

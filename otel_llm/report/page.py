@@ -11,8 +11,10 @@ from __future__ import annotations
 import html
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from otel_llm.report.details import Chunk
@@ -28,16 +30,38 @@ _ASSETS: Final = files("otel_llm.report") / "assets"
 LIBRARY: Final = "echarts.min.js"
 
 
-class Assets:
-    """The parts of the page that are the same in every report."""
+_SHARED_BEFORE: Final = "50"
+"""Scripts whose names come before this one are shared by all pages."""
 
-    def __init__(self) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of page.
+
+    Attributes:
+        folder: where its own scripts are, under `assets`; the shared ones come before them.
+        list_id: id of the section that a keyboard may skip to.
+        list_name: what that section lists.
+    """
+
+    folder: str
+    list_id: str
+    list_name: str
+
+
+GAMES: Final = Kind("js", "interactions", "interactions")
+TRAINING: Final = Kind("training", "rollouts", "rollouts")
+
+
+class Assets:
+    """The parts of the page that are the same in every report of a kind."""
+
+    def __init__(self, kind: Kind = GAMES) -> None:
         self.template = _read("page.html")
         self.style = _read("page.css")
         self.library = _read(LIBRARY)
-        scripts = sorted(
-            (p for p in (_ASSETS / "js").iterdir() if p.name.endswith(".js")), key=lambda p: p.name
-        )
+        shared = [path for path in _scripts("js") if path.name < _SHARED_BEFORE]
+        scripts = shared + [path for path in _scripts(kind.folder) if path.name >= _SHARED_BEFORE]
         joined = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
         self.script = f'"use strict";\n(() => {{\n{joined}}})();'
         for text in (self.library, self.script):
@@ -62,18 +86,26 @@ class Assets:
         )
 
 
-def page(title: str, data: dict[str, Any], chunks: Iterable[Chunk]) -> Iterator[bytes]:
+def _scripts(folder: str) -> list[Traversable]:
+    found = [path for path in (_ASSETS / folder).iterdir() if path.name.endswith(".js")]
+    return sorted(found, key=lambda path: path.name)
+
+
+def page(title: str, data: dict[str, Any], chunks: Iterable[Chunk], kind: Kind = GAMES) -> Iterator[bytes]:
     """Iterate over the pieces of a page.
 
     Args:
         title: what it is called.
         data: the document.
         chunks: packed details of its items; they come last, so that the page works before they are read.
+        kind: which scripts draw it.
     """
-    assets = Assets()
+    assets = Assets(kind)
     values = {
         "policy": html.escape(assets.policy(), quote=True).encode(),
         "version": html.escape(VERSION).encode(),
+        "list": kind.list_id.encode(),
+        "lists": kind.list_name.encode(),
         "title": html.escape(title).encode("utf-8", "replace"),
         "style": assets.style.encode(),
         "data": for_script(data),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,14 +143,23 @@ def write_games(
 
 
 def _write(output: Path, document: Document, details: Details) -> int:
-    """Write the page beside its place and move it there when it is whole; return its size."""
+    """Write the page; return its size."""
     chunks = details.chunks(document.items)
     document.data["kept"], document.data["left_out"] = details.kept, details.left_out
+    return write_whole(output, page(document.title, document.data, chunks))
+
+
+def write_whole(output: Path, pieces: Iterable[bytes]) -> int:
+    """Write pieces beside a file's place and move them there when they are whole; return their size.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     descriptor, partial = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
     try:
         nbytes = 0
         with os.fdopen(descriptor, "wb") as file:
-            for piece in page(document.title, document.data, chunks):
+            for piece in pieces:
                 nbytes += file.write(piece)
         os.chmod(partial, 0o666 & ~_umask())  # noqa: PTH101 (mkstemp gives it to its owner alone)
         os.replace(partial, output)  # noqa: PTH105

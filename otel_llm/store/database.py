@@ -22,7 +22,7 @@ from otel_llm.store.encoding import (
     span_line,
     text,
 )
-from otel_llm.store.rows import LogRow, PointRow, SeriesRow
+from otel_llm.store.rows import LogRow, PointRow, Scope, SeriesRow
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -45,6 +45,9 @@ _INSERT_DELIVERED: Final = "INSERT INTO delivered(sink, keys) VALUES(?,?)"
 
 T = TypeVar("T")
 
+EncodedSpan = tuple[bytes, tuple[Any, ...], Mapping[str, Any], Scope]
+"""A span whose line and columns (see `encoding.span_line`) were made elsewhere, with its resource and scope."""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -57,11 +60,12 @@ class Batch:
     series: list[SeriesRow] = field(default_factory=list)
     delivered: list[tuple[str, bytes]] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
+    encoded: list[EncodedSpan] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Return how many things of each kind it holds."""
         return {
-            "span": len(self.ended),
+            "span": len(self.ended) + len(self.encoded),
             "open_span": len(self.opened),
             "point": len(self.points),
             "log": len(self.logs),
@@ -167,7 +171,8 @@ class Database:
 
     def _put(self, batch: Batch) -> dict[str, int]:
         failed = {
-            "span": self._put_rows(self._blocks(_INSERT_SPAN), batch.ended, self._span),
+            "span": self._put_rows(self._blocks(_INSERT_SPAN), batch.ended, self._span)
+            + self._put_rows(self._blocks(_INSERT_SPAN), batch.encoded, self._encoded),
             "point": self._put_rows(self._blocks(_INSERT_POINT), batch.points, self._point),
             "log": self._put_rows(self._blocks(_INSERT_LOG), batch.logs, self._log),
             "series": self._put_rows(None, batch.series, self._series),
@@ -213,6 +218,10 @@ class Database:
             resource_id(shared, span.resource),
             scope_id(shared, span.instrumentation_scope),
         )
+
+    def _encoded(self, item: EncodedSpan) -> tuple[bytes, tuple[Any, ...]]:
+        line, columns, resource, scope = item
+        return line, (*columns, resource_id(self._shared_id, resource), scope_id(self._shared_id, scope))
 
     def _point(self, point: PointRow) -> tuple[bytes, tuple[Any, ...]]:
         return point_line(point), (text(point.metric), number(point.time_ns), *self._origin(point))

@@ -68,7 +68,6 @@ def span_line(span: ReadableSpan, extra: Mapping[str, Any] | None) -> tuple[byte
     name = text(span.name)
     if name != span.name:
         line["n"] = span.name
-    get = attributes.get
     return codec.encode(line), (
         context.trace_id.to_bytes(16, "big"),
         context.span_id.to_bytes(8, "big"),
@@ -78,13 +77,21 @@ def span_line(span: ReadableSpan, extra: Mapping[str, Any] | None) -> tuple[byte
         number(span.start_time),
         number(span.end_time),
         status.status_code.value,
+        *call_columns(attributes),
+        int(context.trace_flags),
+    )
+
+
+def call_columns(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the columns from `operation` to `cost` (see `schema.SPAN_COLUMNS`)."""
+    get = attributes.get
+    return (
         text(get(sc.OPERATION_NAME)),
         text(get(sc.REQUEST_MODEL) or get(sc.RESPONSE_MODEL)),
         text(get(sc.ERROR_TYPE)),
         number(get(sc.USAGE_INPUT_TOKENS)),
         number(get(sc.USAGE_OUTPUT_TOKENS)),
         number(get(sc.COST_TOTAL)),
-        int(context.trace_flags),
     )
 
 

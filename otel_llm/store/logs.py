@@ -7,6 +7,7 @@ from typing import Final
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 
 from otel_llm import drops
+from otel_llm import semconv as sc
 from otel_llm.store.encoding import plain
 from otel_llm.store.rows import LogRow, Scope
 from otel_llm.store.writer import StoreWriter
@@ -28,6 +29,8 @@ class StoreLogProcessor(LogRecordProcessor):
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Take a log record; it is copied, since later processors may change it."""
+        if log_record.log_record.event_name == sc.EVENT_SERIES:  # the store has the rows themselves
+            return
         try:
             self._writer.logs([log_row(log_record)])
         except Exception:

@@ -63,9 +63,10 @@ class StoreMetricExporter(MetricExporter):
         """Wait until everything is committed."""
         return self._writer.flush(timeout_millis / 1000)
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:  # noqa: ARG002 (the interface)
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Wait until everything is committed, within the bound."""
-        self._writer.flush(timeout_millis / 1000)
+        # The SDK's reader (1.45) calls it by another name than the SDK's interface does.
+        self._writer.flush(kwargs.get("timeout", timeout_millis) / 1000)
 
 
 def point_rows(data: MetricsData) -> Iterator[PointRow]:

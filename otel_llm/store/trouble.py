@@ -55,6 +55,9 @@ class Trouble:
         self.message = f"{why} ({text})"
         self._wait_s = min(_LAST_WAIT_S, self._wait_s * 2 or _FIRST_WAIT_S)
         self.retry_at = now + self._wait_s
+        self._tell()
+
+    def _tell(self) -> None:
         drops.warn_once(
             f"{self.reason}:{self._directory}",
             "otel_llm cannot write its store in %s: %s. The program is not affected; spans wait in memory within "

@@ -24,6 +24,7 @@ from otel_llm import semconv as sc
 from otel_llm.closing import messages_of
 from otel_llm.content import ContentPolicy
 from otel_llm.llm import LLMCall
+from otel_llm.training.choosing import chosen
 from otel_llm.training.consuming import Rollout
 from otel_llm.training.deferred import Deferred, deferred
 from otel_llm.training.rollouts import ROLLOUT, SCORED, UNSCORED, RolloutScope, describe_rewards
@@ -31,6 +32,7 @@ from otel_llm.training.rollouts import ROLLOUT, SCORED, UNSCORED, RolloutScope, 
 if TYPE_CHECKING:
     from otel_llm.llm import AttributeValue
     from otel_llm.recording import Recorder
+    from otel_llm.scoping import Scope
 
 NO_SPREAD: Final = "no_spread"
 EMPTY: Final = "empty"
@@ -188,6 +190,10 @@ class RolloutBatch:
         """Return a rollout for links; None where there is none, or the worker has not seen the batch yet."""
         return self._found[index] if 0 <= index < len(self._found) else None
 
+    def keeps_texts_of(self, index: int) -> bool:
+        """Say whether a rollout is one of those whose texts are kept."""
+        return index in self._with_content
+
     def finish(self) -> None:
         """Make the spans."""
         recorder = self._recorder
@@ -253,7 +259,9 @@ class RolloutBatch:
             if span.is_recording():
                 described = describer.scoped(out)
                 kept: dict[str, Any] = {
-                    key: values[i] for key, values in extra.items() if values[i] is not None
+                    key: values[i]
+                    for key, values in extra.items()
+                    if values[i] is not None and i in self._with_content
                 }
                 self._content(recorder, i, prompts, answers, tasks, described, kept)
                 span.set_attributes(described)
@@ -300,8 +308,13 @@ class RolloutBatch:
         if i not in self._with_content:
             policy = stored = min(policy, ContentPolicy.LENGTH, key=_ORDER.index)
         described.update(describer.content(call, policy))
+        task = tasks[i] if i < len(tasks) else None
+        if task is not None and policy in _TEXTUAL:
+            described[sc.SAMPLE_TASK] = describer.scrub(task)[: describer.longest(policy)]
         if stored is not policy and describer.keep is not None:
             kept.update(describer.content(call, stored))
+            if task is not None and stored in _TEXTUAL:
+                kept[sc.SAMPLE_TASK] = describer.scrub(task)[: describer.longest(stored)]
 
     def shed(self) -> None:
         """Let go of texts and of what only the store keeps."""
@@ -317,13 +330,41 @@ class RolloutBatch:
 
 
 _ORDER: Final = list(ContentPolicy)
+_TEXTUAL: Final = frozenset({ContentPolicy.PREVIEW, ContentPolicy.FULL})
+
+
+def open_rollout(
+    around: Scope,
+    handed: Mapping[str, AttributeValue],
+    own: Mapping[str, AttributeValue],
+    *,
+    at_ns: int | None = None,
+) -> RolloutScope:
+    """Start a rollout of a batch that is yet to come: a trace of its own, since it makes calls.
+
+    Args:
+        around: the step or the evaluation.
+        handed: what the spans below it get too: its id, its group.
+        own: what it starts with itself.
+        at_ns: when it began; default: now.
+    """
+    scope = BatchedRollout({**around.inherited, **handed}, None, around, own)
+    return scope.start(at_ns)
 
 
 class BatchedRollout(RolloutScope):
     """A rollout of a batch that has started before the batch was complete."""
 
-    def __init__(self, inherited: Mapping[str, AttributeValue], parent: Span | None) -> None:
-        super().__init__(ROLLOUT, "rollout", dict(inherited), {})
+    _is_batched = True
+
+    def __init__(
+        self,
+        inherited: Mapping[str, AttributeValue],
+        parent: Span | None,
+        around: Scope | None = None,
+        own: Mapping[str, AttributeValue] | None = None,
+    ) -> None:
+        super().__init__(ROLLOUT, "rollout", dict(inherited), dict(own or {}), around)
         self._around = parent
 
     def _origin(self, recorder: Recorder, current: Any, attributes: dict[str, AttributeValue]) -> Any:

@@ -47,6 +47,7 @@ class RolloutScope(TrainingScope):
     _complete = False
     _gone = False
     _in_batch = False
+    _is_batched = False
 
     def _links(self, outside: Span) -> list[Link]:
         step = self.parent
@@ -57,6 +58,15 @@ class RolloutScope(TrainingScope):
         if around.is_valid and not (found and found[0].context.span_id == around.span_id):
             found.append(Link(around, {sc.LINK_KIND: sc.LINK_STARTED_IN}))
         return found
+
+    def start(self, at_ns: int | None = None) -> Self:
+        """Start it, as `Scope.start`; a plug-in that waits for the program's rollouts learns of it."""
+        is_first = not self.started
+        super().start(at_ns)
+        waiting = getattr(self.parent, "collecting", None)
+        if is_first and waiting is not None and not self._is_batched:
+            waiting.append(self)
+        return self
 
     # --- what is known of it --------------------------------------------------------------------------
 

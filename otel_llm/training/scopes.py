@@ -106,6 +106,9 @@ class JointScope(TrainingScope):
     ids know of.
     """
 
+    collecting: list[Any] | None = None
+    """Takes the rollouts that a program opens below it, in order, where a plug-in waits for them."""
+
     identity: RunIdentity | None = None
     joint: tuple[str, int] | None = None
     """What the ids are derived from besides the run: `step` and its number."""
@@ -204,14 +207,15 @@ class PartScope(TrainingScope):
 def _add_time(scope: PartScope) -> None:
     took = scope.end_ns - scope.start_ns
     at = scope.parent
-    while at is not None and not isinstance(at, PartScope | StepScope):
+    while at is not None and not isinstance(at, PartScope | StepScope | EvaluationScope):
         at = at.parent
     own = max(0, took - scope._inside_ns)
     if isinstance(at, PartScope):
         at._inside_ns += took
-    while at is not None and not isinstance(at, StepScope):
+    # An evaluation has a trace and a time of its own, also where it happens within a step.
+    while at is not None and not isinstance(at, StepScope | EvaluationScope):
         at = at.parent
-    if at is not None:
+    if isinstance(at, StepScope):
         at.spent(scope.part, own)
 
 

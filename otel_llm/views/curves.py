@@ -42,17 +42,21 @@ def of_series(row: SeriesRow) -> Scalar:
 
 def _is_plain(key: str, value: Any) -> bool:
     """Say whether a series with this attribute is the one that people mean by its name: a run's, of rank 0."""
-    return key in {sc.RUN_ID, sc.SERIES_SOURCE} or (key.rpartition(".")[2] == _RANK and str(value) == "0")
+    return key in {sc.RUN_ID, sc.RUN_ATTEMPT, sc.SERIES_SOURCE} or (
+        key.rpartition(".")[2] == _RANK and str(value) == "0"
+    )
 
 
 def of_point(row: PointRow) -> Iterator[Scalar | Histogram]:
     """Yield what a metric point is drawn as.
 
-    Counters and gauges are one curve. A histogram is a distribution and the curves `…/mean` and `…/count`, of what
+    Counters and gauges are one curve, except the last value of a series: the series itself is drawn. A histogram is a distribution and the curves `…/mean` and `…/count`, of what
     was measured so far where the metric is cumulative.
     """
     name = _with_labels(row.metric.replace(".", "/"), row.attributes)
     if isinstance(row.value, int | float) and not isinstance(row.value, bool):
+        if sc.SERIES_SOURCE in row.attributes:
+            return
         yield _scalar(name, row.value, row)
         return
     if not isinstance(row.value, Mapping):

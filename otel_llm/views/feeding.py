@@ -144,6 +144,8 @@ class Feed:
 
     def _settle(self) -> None:
         """Note the batches that were settled since, whatever their order."""
+        if self.sink.is_off:
+            self._pending.clear()
         left: deque[_Pending] = deque()
         for one in self._pending:
             if one.receipt.is_settled:

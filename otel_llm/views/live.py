@@ -29,6 +29,9 @@ _SPAN_BYTES: Final = 2048
 _ROW_BYTES: Final = 512
 _FIRST_BACKOFF_S: Final = 0.5
 _LAST_BACKOFF_S: Final = 30.0
+_RETRY_SHARE: Final = 0.3
+"""Of the time to close in, so much is for a sink that does not take what waits; the rest is for its own end."""
+
 _MAX_EXTRAS: Final = 1 << 16
 _LARGE: Final = 1024
 
@@ -67,6 +70,7 @@ class LiveSink:
         self._feed: Feed | None = None
         self._closed = False
         self._stop_at: float | None = None
+        self._retry_until = 0.0
         self._stopped = threading.Event()
         self._ok = True
 
@@ -161,6 +165,7 @@ class LiveSink:
         """Write what waits, within the time, and close the sink; what comes later is dropped and counted."""
         if self._closed:
             return self._ok
+        self._retry_until = time.monotonic() + _RETRY_SHARE * timeout_s
         self._stop_at = time.monotonic() + timeout_s
         self._closed = True
         if self._thread is None:
@@ -229,7 +234,7 @@ class LiveSink:
         if backoff:
             due = backoff
         if self._stop_at is not None:
-            due = min(due or 0.0, max(0.0, self._stop_at - time.monotonic()))
+            due = min(due or 0.0, max(0.0, self._retry_until - time.monotonic()))
         _get(self._tokens, due)
         sink = Sink if feed is None else feed.sink
         until = time.monotonic() + sink.linger_s
@@ -330,7 +335,7 @@ class LiveSink:
     def _finish(self, sent: bool) -> bool:
         """Close the sink, once all is written or the time is over; says whether that is so."""
         left = (self._stop_at or 0.0) - time.monotonic()
-        if not sent and left > 0:
+        if not sent and time.monotonic() < self._retry_until:
             return False
         feed, self._feed = self._feed, None
         if feed is None:

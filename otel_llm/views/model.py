@@ -227,6 +227,7 @@ class Sink(ABC):
         linger_s: live, the first thing waits so long for company, in seconds.
         batch_size: spans and rows of a batch, at most.
         max_text: characters of a text cell; a longer text is cut and says so.
+        is_off: whether it writes nothing, because nobody wants it to: what it takes is neither settled nor lost.
     """
 
     name: str
@@ -235,6 +236,7 @@ class Sink(ABC):
     linger_s: float = 0.5
     batch_size: int = 2000
     max_text: int = 100_000
+    is_off: bool = False
 
     @abstractmethod
     def write(self, batch: Batch) -> bool:

@@ -18,6 +18,7 @@ from otel_llm.views.feeding import Feed
 from otel_llm.views.keys import book_of, key_of
 from otel_llm.views.mapping import Mapper, batches
 from otel_llm.views.model import KINDS, LOGS, POINTS, SERIES, SPANS, Sink
+from otel_llm.views.unfinished import unfinished_games
 
 LOOK_S: Final = 1.0
 """How often a run that goes on is looked at."""
@@ -149,6 +150,7 @@ class Replay:
                     break
                 idle = is_idle
                 time.sleep(LOOK_S)
+            self._send(self._unfinished())
         finally:
             self._close()
         return self.sent
@@ -182,10 +184,18 @@ class Replay:
     def _present(self) -> Iterator[tuple[str, Any]]:
         for span in self._spans():
             yield SPANS, span
+        yield from self._unfinished()
         for kind in _ROWS if self._wanted.span is None else ():
             had = set() if self._wanted.everything else self._delivered(kind)
             for row in self._new(kind, Tail(self.reader, kind), had):
                 yield kind, row
+
+    def _unfinished(self) -> Iterator[tuple[str, StoredSpan]]:
+        """Yield games whose process has died, after all that happened in them."""
+        had = set() if self._wanted.everything else self._delivered(SPANS)
+        for span in unfinished_games(self.reader, since_ns=self._wanted.since_ns):
+            if key_of(SPANS, span) not in had and self._is_wanted(SPANS, span):
+                yield SPANS, span
 
     def _delivered(self, kind: str) -> set[int]:
         return delivered(self.reader, book_of(self._sink.book, kind))

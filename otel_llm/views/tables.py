@@ -33,7 +33,18 @@ LEADING: Final = (
 CALL: Final = "call"
 EVENT: Final = "event:"
 _SCOPES: Final = frozenset(
-    {"training_run", "step", "rollout", "turn", "game", "phase", "interaction", "tool", "reward"}
+    {
+        "training_run",
+        "step",
+        "evaluation",
+        "rollout",
+        "turn",
+        "game",
+        "phase",
+        "interaction",
+        "tool",
+        "reward",
+    }
 )
 _CALLS: Final = frozenset({*sc.INFERENCE_OPERATIONS, sc.EMBEDDINGS, sc.FETCH_RESPONSE})
 
@@ -254,6 +265,7 @@ FULL_TRAJECTORIES: Final = TableView(
 MODEL_OUTPUTS: Final = TableView(
     "model_outputs",
     of=f"{EVENT}{sc.EVENT_MODEL_OUTPUT}",
+    where=lambda item: sc.MODEL_OUTPUT_ANSWER in item.attributes,
     columns=(
         Column("timestamp", "text", details.timestamp),
         Column("question", "text", sc.MODEL_OUTPUT_QUESTION),
@@ -262,7 +274,7 @@ MODEL_OUTPUTS: Final = TableView(
         Column("llm_answer", "text", sc.MODEL_OUTPUT_ANSWER),
     ),
 )
-"""One row an answer that a training program logged beside the true one."""
+"""One row an answer that a training program logged beside the true one, and whose text is kept."""
 
 EVALUATIONS: Final = TableView(
     "evaluations",
@@ -277,7 +289,20 @@ EVALUATIONS: Final = TableView(
 )
 """One row a score that came after the span it is about had ended; `span_id` is that span's."""
 
-_TABLED: Final = frozenset({sc.EVENT_MODEL_OUTPUT, sc.EVENT_EVALUATION_RESULT})
+TEXTS: Final = TableView(
+    "texts",
+    of=f"{EVENT}{sc.EVENT_TEXT}",
+    columns=(
+        Column("run_id", "text", sc.RUN_ID),
+        Column("step", "int", sc.TRAIN_STEP),
+        Column("name", "text", sc.SERIES_NAME),
+        Column("text", "text", sc.SERIES_TEXT),
+        Column("length", "int", sc.SERIES_TEXT + sc.LENGTH_SUFFIX),
+    ),
+)
+"""One row a text that a training program logs by a name: `examples/completion`, `accelerate/device` …"""
+
+_TABLED: Final = frozenset({sc.EVENT_MODEL_OUTPUT, sc.EVENT_EVALUATION_RESULT, sc.EVENT_TEXT})
 
 LOGS: Final = TableView(
     "logs",
@@ -301,6 +326,7 @@ BUILT_IN: Final = (
     FULL_TRAJECTORIES,
     MODEL_OUTPUTS,
     EVALUATIONS,
+    TEXTS,
     LOGS,
 )
 

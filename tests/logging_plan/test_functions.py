@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import trace
 
 import otel_llm
 from otel_llm import drops
+from otel_llm import semconv as sc
 from otel_llm.logging import (
     initialize,
     log_generation_metrics,
@@ -29,6 +31,7 @@ from otel_llm.logging import (
 )
 from otel_llm.logging._metrics_plan import Cadence, Sampler
 from otel_llm.store import StoreReader
+from otel_llm.views.mapping import Mapper, Taken
 
 
 class Kept(logging.Handler):
@@ -266,6 +269,63 @@ def test_numbers_reach_the_store_without_any_plan() -> None:
     otel_llm.force_flush()
     rows = [(row.name, row.step, row.value) for row in StoreReader(Path(".otel_llm")).series()]
     assert rows == [("training/loss", 1, 0.5), ("reward/format/mean", None, 1.0)]
+
+
+def outputs() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The attributes of stored answers, and the rows that the table `model_outputs` gets of them."""
+    otel_llm.shutdown()
+    logs = [row for row in StoreReader(Path(".otel_llm")).logs() if row.event_name == sc.EVENT_MODEL_OUTPUT]
+    batch = Mapper().map(Taken(logs=logs))
+    rows = [
+        dict(zip(table.names, cells, strict=True))
+        for table in batch.tables
+        if table.table == "model_outputs"
+        for cells in table.cells
+    ]
+    return [dict(row.attributes) for row in logs], rows
+
+
+def test_a_logged_answer_is_a_row_of_the_table_of_model_outputs() -> None:
+    otel_llm.instrument(content="length", store_content="full")
+    with otel_llm.step(4):
+        here = trace.get_current_span().get_span_context()
+        log_model_output(
+            "2 + 2?", 4, "<think>My key is sk-proj-abcdefghijklmnop1234.</think><answer>4</answer>"
+        )
+    _, (row,) = outputs()
+    assert (row["trace_id"], row["span_id"]) == (f"{here.trace_id:032x}", f"{here.span_id:016x}")
+    assert row["timestamp"].endswith("+00:00")
+    assert [row[name] for name in ("question", "answer", "llm_reasoning", "llm_answer")] == [
+        "2 + 2?", "4", "My key is [redacted].", "4",
+    ]  # fmt: skip
+
+
+def test_of_a_logged_answer_only_lengths_are_kept_unless_content_is_asked_for() -> None:
+    otel_llm.instrument()
+    log_model_output("2 + 2?", "4", "<think>sum</think><answer>four</answer>", step=7)
+    (kept,), rows = outputs()
+    assert kept == {
+        sc.TRAIN_STEP: 7,
+        "otel_llm.output.question_length": 6,
+        "otel_llm.output.true_answer_length": 1,
+        "otel_llm.output.reasoning_length": 3,
+        "otel_llm.output.answer_length": 4,
+    }
+    assert rows == []
+
+
+def test_a_preview_of_a_logged_answer_is_cut_and_says_so() -> None:
+    otel_llm.instrument(store_content="preview", preview_length=10)
+    log_model_output("q", None, "x" * 100)
+    (kept,), (row,) = outputs()
+    assert kept[sc.MODEL_OUTPUT_ANSWER] == "x" * 10 + "...[truncated, original 100 chars]"
+    assert row["answer"] is None
+
+
+def test_a_program_that_keeps_no_content_at_all_stores_no_answers() -> None:
+    otel_llm.instrument(content="none")
+    log_model_output("q", "4", "4")
+    assert outputs() == ([], [])
 
 
 def test_nothing_is_changed_and_nothing_raises(kept: Kept) -> None:

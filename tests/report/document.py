@@ -57,6 +57,8 @@ def _resolved(detail, texts):
             letter["text"] = texts[letter["text"]]
     for call in detail.get("calls", ()):
         call["said"] = [(role, texts[number]) for role, number in call.get("said", ())]
+    if "said" in detail:
+        detail["said"] = [(role, texts[number]) for role, number in detail["said"]]
     if "own" in detail:
         detail["own"] = [(role, texts[number]) for role, number in detail["own"]]
     return detail

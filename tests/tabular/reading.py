@@ -64,10 +64,13 @@ def expected(store):
     """Return by table what the store's content comes to, mapped at once."""
     from otel_llm.store import StoreReader
     from otel_llm.views.mapping import Mapper, Taken
+    from otel_llm.views.unfinished import unfinished_games
     from otel_llm_tabular.flat import tables_of
 
     reader = StoreReader(store)
-    taken = Taken(list(reader.spans()), list(reader.points()), list(reader.series()), list(reader.logs()))
+    spans = [span for span in reader.spans() if span.end_ns is not None]
+    spans += unfinished_games(reader)
+    taken = Taken(spans, list(reader.points()), list(reader.series()), list(reader.logs()))
     batch = Mapper().map(taken)
     return {
         rows.table: [dict(zip(rows.names, cells, strict=True)) for cells in rows.cells]

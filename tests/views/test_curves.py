@@ -58,6 +58,19 @@ def test_labels_tell_curves_apart_and_hold_no_further_levels():
     ]
 
 
+def test_a_gauge_that_repeats_a_series_is_no_second_curve_and_a_distribution_of_its_values_is_one():
+    told = {sc.SERIES_SOURCE: "wandb", sc.SERIES_RUN: "r1"}
+
+    def record(meter):
+        meter.create_gauge("training/loss").set(1.0, told)
+        meter.create_gauge("temperature").set(2.0)
+        meter.create_histogram("reward/format").record(0.5, told)
+
+    names = [made.name for made in points(record)]
+    assert names[0] == "temperature"
+    assert all(name.startswith("reward/format/") for name in names[1:])
+
+
 def test_a_histogram_is_a_distribution_and_two_curves():
     def record(meter):
         histogram = meter.create_histogram("reward", explicit_bucket_boundaries_advisory=[1, 2, 4])

@@ -260,3 +260,52 @@ def test_what_sampling_leaves_out_is_left_out_by_a_replay_too(installed, tmp_pat
         pass
     otel_llm.shutdown()
     assert list(StoreReader(tmp_path / "store").undelivered("recording")) == []
+
+
+def test_a_sink_that_is_off_neither_settles_nor_loses_anything(installed, tmp_path):
+    from otel_llm.store import StoreReader
+
+    class Off(Recording):
+        def write(self, batch):
+            self.is_off = True
+            return True
+
+    installed.write = Off.write.__get__(installed)
+    otel_llm.instrument(store=tmp_path / "store", exporters=["recording"])
+    play(1, 1)
+    assert otel_llm.shutdown()
+    assert drops.counts() == {}
+    assert len(list(StoreReader(tmp_path / "store").undelivered("recording"))) == 1 + 1 + 2 * 2
+
+
+def test_an_end_is_bounded_though_a_sink_hangs_and_there_are_metrics_and_logs(installed, tmp_path):
+    gate = threading.Event()
+    installed.flush = lambda timeout_s: gate.wait(60)
+    installed.close = lambda timeout_s: gate.wait(60)
+    otel_llm.instrument(store=tmp_path / "store", exporters=["recording"], shutdown_timeout=2)
+    play(1, 1)
+    train()
+    began = time.monotonic()
+    assert not otel_llm.shutdown()
+    gate.set()
+    assert time.monotonic() - began < 8
+
+
+def test_a_sink_that_refuses_at_the_end_is_given_time_to_end_by_itself():
+    ended_with = []
+
+    class Refusing(Recording):
+        def write(self, batch):
+            return False
+
+        def close(self, timeout_s):
+            ended_with.append(timeout_s)
+            return True
+
+    live = LiveSink("refusing", Refusing)
+    live.spans(ended(1))
+    began = time.monotonic()
+    assert not live.close(3)
+    assert time.monotonic() - began < 2.9
+    assert ended_with[0] > 1
+    assert drops.counts()["row", "refusing_unsettled"] == 1

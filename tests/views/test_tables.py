@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord, get_logger
 
 import otel_llm
 from otel_llm import drops
+from otel_llm import semconv as sc
+from otel_llm.logging import log_reward
 from otel_llm.store import StoreReader
 from otel_llm.views.mapping import Mapper, Taken
 from otel_llm.views.model import Sink
@@ -135,6 +139,37 @@ def test_logs_and_logged_answers_have_tables(mapped):
         "4",
     ]
     assert row["timestamp"].endswith("+00:00")
+
+
+def test_rewards_that_a_program_logs_are_rows_of_evaluations_beside_the_span_they_are_about(mapped):
+    ids = []
+
+    def program():
+        with otel_llm.game("g1"), otel_llm.phase("S1901M"):
+            context = trace.get_current_span().get_span_context()
+            ids.append((f"{context.trace_id:032x}", f"{context.span_id:016x}"))
+            log_reward("format", [1.0, 0.25], samples=["a", "b"], step=3)
+        get_logger("other").emit(
+            LogRecord(
+                event_name=sc.EVENT_EVALUATION_RESULT,
+                attributes={
+                    sc.EVALUATION_NAME: "judge",
+                    sc.EVALUATION_LABEL: "good",
+                    sc.EVALUATION_EXPLANATION: "it holds",
+                },
+            )
+        )
+
+    tables = mapped(program)
+    rows = sorted(tables["evaluations"], key=lambda row: row["name"])  # ours come by way of the worker
+    assert [(row["trace_id"], row["span_id"]) for row in rows] == [*ids * 2, (None, None)]
+    assert [(row["name"], row["score"], row["sample"], row["step"]) for row in rows] == [
+        ("format", 1.0, "a", 3),
+        ("format", 0.25, "b", 3),
+        ("judge", None, None, None),
+    ]
+    assert (rows[2]["label"], rows[2]["explanation"]) == ("good", "it holds")
+    assert "logs" not in tables
 
 
 def test_a_program_can_define_a_table(mapped):

@@ -29,6 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 PROGRAMS = Path(__file__).parent / "programs"
+TIMEOUT_S = 240
+"""Of one program; some ten seconds on a quiet machine."""
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -46,6 +48,8 @@ def environment_in(directory: Path) -> dict[str, str]:
         "WANDB_PROJECT": "tests",
         "OTEL_LLM_STORE": str(directory / "store"),
         "OTEL_LLM_WANDB_JOIN_WAIT_S": "0",
+        # Where everything is to arrive, a busy machine may take its time.
+        "OTEL_LLM_SHUTDOWN_TIMEOUT": "60",
         "NO_COLOR": "1",
     }
 
@@ -58,7 +62,7 @@ def run_program(directory: Path, name: str, *arguments: str, **more: str) -> sub
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=TIMEOUT_S,
         check=False,
     )
 
@@ -94,7 +98,7 @@ def replay(tmp_path: Path, environment: dict[str, str]) -> Program:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=TIMEOUT_S,
             check=False,
         )
 

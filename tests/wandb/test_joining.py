@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from otel_llm import semconv as sc
+from otel_llm.store import StoreReader
 from tests.wandb.conftest import Program
 from tests.wandb.expected import assert_equal
 from tests.wandb.offline import runs
@@ -71,3 +73,30 @@ def test_shutting_down_leaves_the_programs_run_open(program: Program, tmp_path: 
     assert json.loads(done.stdout)["still theirs"]
     (run,) = runs(tmp_path)
     assert [row["theirs"] for row in run.history if "theirs" in row] == list(range(11))
+
+
+@pytest.mark.parametrize("how", ["implicit", "explicit", "separate"])
+def test_curves_that_the_bridge_takes_up_do_not_go_round_in_circles(
+    program: Program, tmp_path: Path, how: str
+) -> None:
+    done = program("joined.py", how, OTEL_LLM_BRIDGES="wandb")
+    assert done.returncode == 0, done.stderr
+    found = {run.run["project"]: run for run in runs(tmp_path)}
+    theirs = found["programs-own"]
+    assert [row["theirs"] for row in theirs.history if "theirs" in row] == list(range(10))
+    series = [
+        row for row in StoreReader(tmp_path / "store").series() if "story" not in row.attributes.values()
+    ]
+    assert [(row.name, row.value) for row in series] == [("theirs", i) for i in range(10)]
+    if how == "explicit":
+        assert [row.step for row in series] == list(range(10))
+    assert {row.attributes[sc.SERIES_RUN] for row in series} == {json.loads(done.stdout)["id"]}
+    gauges = {row.metric for row in StoreReader(tmp_path / "store").points()}
+    assert not [name for name in gauges if name.startswith(("otel_llm/", "interactions/", "sessions/"))]
+    losses = [row["training/loss"] for run in found.values() for row in run.history if "training/loss" in row]
+    assert losses == [1 / (step + 1) for step in range(20)]
+    # What was taken up from the very run that is written is not written to it again.
+    copies = {
+        key for run in found.values() for row in run.history for key in row if key.startswith("theirs/")
+    }
+    assert copies == ({f"theirs/run={theirs.run['id']}"} if how == "separate" else set())

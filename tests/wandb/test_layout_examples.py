@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.wandb.conftest import TIMEOUT_S
 from tests.wandb.offline import OfflineRun, runs
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wandb_layouts"
@@ -26,7 +27,7 @@ def played(layout: str, tmp_path: Path, environment: dict[str, str]) -> dict[str
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -175,3 +175,34 @@ def test_keys_with_ids_can_be_had_for_so_many_games_and_interactions(
         if key.startswith("interactions/") and "response_time" not in key.split("/")[1]
     }
     assert len(with_ids) == 3
+
+
+def test_small_traces_can_be_had_as_w_and_bs_own_trace_tables(program: Program, tmp_path: Path) -> None:
+    from dataclasses import fields
+
+    from wandb.sdk.data_types import trace_tree
+
+    program("whole.py", OTEL_LLM_WANDB_TRACE_TREES="2", OTEL_LLM_CONTENT="full")
+    (run,) = runs(tmp_path)
+    values = [row["traces"] for row in run.history if "traces" in row]
+    assert 1 <= len(values) <= 2
+    assert {value["_type"] for value in values} == {"wb_trace_tree"}
+    root = json.loads(values[0]["root_span_dumps"])
+    known = {field.name for field in fields(trace_tree.Span)}
+    seen = []
+
+    def walk(span: dict[str, Any]) -> None:
+        assert set(span) == known
+        assert span["status_code"] in {code.value for code in trace_tree.StatusCode}
+        assert span["span_kind"] in {kind.value for kind in trace_tree.SpanKind}
+        seen.append((span["span_kind"], span["name"]))
+        for below in span["child_spans"]:
+            assert (
+                span["start_time_ms"] <= below["start_time_ms"] <= below["end_time_ms"] <= span["end_time_ms"]
+            )
+            walk(below)
+
+    walk(root)
+    assert ("AGENT", "invoke_agent FRANCE") in seen
+    assert "LLM" in {kind for kind, _ in seen}
+    assert_equal(tmp_path / "store", [run])

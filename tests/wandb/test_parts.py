@@ -17,6 +17,7 @@ from otel_llm.settings import SettingsError
 from otel_llm.views.model import Histogram, Rows, Scalar, SinkOptions
 from otel_llm_wandb import aggregates, journal
 from otel_llm_wandb.datafile import DataFile
+from otel_llm_wandb.errors import BrokenError, FullError, OverError, classified
 from otel_llm_wandb.journal import BusyError, Journal
 from otel_llm_wandb.outbox import ROW, Outbox, TableRows
 from otel_llm_wandb.rows import MAX_BUCKETS, Distribution, Rower, is_from
@@ -399,3 +400,120 @@ def test_a_sink_says_which_book_it_is_in_before_it_has_a_run(tmp_path: Path) -> 
     other = WandbSink(WandbSettings(run_id="other"), SinkOptions(store=tmp_path))
     assert other.book == "wandb@other"
     assert other.settled() == {}
+
+
+@pytest.mark.parametrize(("batches", "rows"), [(64, 1), (3, 10_000)])
+def test_what_waits_for_the_programs_run_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int, rows: int
+) -> None:
+    from otel_llm.views.model import Batch
+    from otel_llm_wandb.sink import WandbSink
+
+    started: list[int] = []
+    sink = WandbSink(WandbSettings(join_wait_s=1000.0), SinkOptions(live=True, store=tmp_path))
+
+    def begin(_run: Any, _left: Any) -> bool:
+        started.append(len(sink._held))
+        return False
+
+    monkeypatch.setattr(sink._writer, "begin", begin)
+    while not started:
+        assert sink.write(Batch(tables=[Rows("t", (("a", "int"),), [(1,)] * rows)])) is not bool(started)
+    assert len(sink._held) <= batches
+
+
+def test_only_the_first_rank_of_a_job_starts_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from otel_llm_wandb.environment import rank_here
+
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    assert rank_here() == 0
+    monkeypatch.setenv("RANK", "3")
+    assert rank_here() == 0, "a launcher sets both"
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert rank_here() == 3
+    monkeypatch.setenv("RANK", "0")
+    assert rank_here() == 0
+
+
+class TestErrors:
+    """What W&B raises (0.31), by what is to be done about it."""
+
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (OSError(28, "No space left on device"), FullError),
+            (ConnectionResetError(), BrokenError),
+            (BrokenPipeError(), BrokenError),
+            (TimeoutError(), BrokenError),
+            (type("HandleAbandonedError", (Exception,), {})(), BrokenError),
+            (type("UsageError", (Exception,), {})("run is finished"), OverError),
+            (ValueError("odd"), ValueError),
+            (PermissionError(13, "no"), PermissionError),
+        ],
+    )
+    def test_each_is_told_from_the_others(self, error: Exception, kind: type[Exception]) -> None:
+        assert type(classified(error, None)) is kind
+
+    def test_whatever_a_finished_run_raises_means_that_it_is_over(self) -> None:
+        class Finished:
+            _is_finished = True
+
+        assert type(classified(ValueError("odd"), Finished())) is OverError
+
+
+SESSION_KEYS = {
+    "start_time": 1.5,
+    "end_time": 9.5,
+    "duration_seconds": 8.0,
+    "total_interactions": 3,
+    "interactions_by_type/order": 2,
+    "interactions_by_power/FRANCE": 1,
+    "is_grpo_training": 1,
+    "grpo_episode": 7,
+}
+INTERACTION_KEYS = {
+    "timestamp": 4.5,
+    "model_name": "gpt-5",
+    "power_name": "FRANCE",
+    "interaction_type": "order",
+    "success": 0,
+    "response_time_ms": 250.0,
+    "game_id": "g/1",
+    "phase": "S1901M",
+    "phase_numeric": 1901,
+    "season_numeric": 0,
+    "input_length": 10,
+    "response_length": 20,
+    "supply_center_count": 3,
+    "unit_count": 4,
+    "error_type": "timeout",
+    "grpo_episode": 7,
+    "grpo_step": 8,
+    "grpo_reward": 0.5,
+    "tokens_input": 100,
+    "tokens_thinking": 30,
+    "cost_estimate": 0.002,
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "identity", "name", "wanted", "row"),
+    [
+        ("sessions", "game_id", "g_1", SESSION_KEYS, {"is_grpo_training": True, "outcome": "draw"}),
+        ("interactions", "interaction_id", "i_1", INTERACTION_KEYS, {"time": 4.5, "success": False}),
+    ],
+)
+def test_keys_with_ids_are_exactly_those_that_hand_written_loggers_had(
+    table: str, identity: str, name: str, wanted: dict[str, Any], row: dict[str, Any]
+) -> None:
+    from otel_llm_wandb.keys import IdKeys
+
+    cells = {"trace_id": "a", **wanted, identity: name.replace("_", "/"), "attempt": 1, **row}
+    if table == "interactions":
+        del cells["timestamp"]
+        cells["game_id"] = "g/1"
+    columns = tuple((heading, "text") for heading in cells)
+    made = IdKeys(1, 1).values(TableRows(table, columns, [tuple(cells.values())] * 2))
+    assert made == {f"{table}/{name}/{key}": value for key, value in wanted.items()}
+    assert all(type(value) is not bool for value in made.values())

@@ -103,7 +103,7 @@ def wait_for_core(tmp_path: Path) -> None:
     """W&B's core outlives a program that was killed, and still writes what it has been given."""
     import time
 
-    for _ in range(100):
+    for _ in range(600):
         alive = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
@@ -117,3 +117,26 @@ def wait_for_core(tmp_path: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("W&B's core does not end")
+
+
+def test_one_run_for_all_ranks_to_which_replay_adds_what_the_others_did(
+    program: Program, replay: Program, tmp_path: Path
+) -> None:
+    for rank in ("1", "0"):
+        done = program("whole.py", RANK=rank, WORLD_SIZE="2")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+    (run,) = runs(tmp_path)
+    assert len(run.rows("interactions")) == 16
+    done = replay()
+    assert done.returncode == 0, done.stderr
+    both = runs(tmp_path)
+    assert {one.run["id"] for one in both} == {run.run["id"]}
+    wanted = assert_equal(tmp_path / "store", both, artifacts=False)  # the same games twice, by name
+    assert len(wanted.rows["interactions"]) == 32
+
+
+def test_each_rank_gets_a_run_of_its_own_where_that_is_asked_for(program: Program, tmp_path: Path) -> None:
+    for rank in ("1", "0"):
+        program("whole.py", RANK=rank, WORLD_SIZE="2", OTEL_LLM_WANDB_ALL_RANKS="true")
+    assert len({one.run["id"] for one in runs(tmp_path)}) == 2

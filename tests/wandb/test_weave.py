@@ -22,6 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from otel_llm import semconv as sc
 from otel_llm_wandb.weave import WeaveSpanExporter, tree
 from tests.wandb.conftest import Program
 
@@ -110,6 +111,11 @@ def test_a_game_arrives_as_a_thread_of_turns(program: Program, tmp_path: Path, w
     assert {turn["wandb.display_name"] for turn in turns} == {
         "FRANCE order", "ITALY order", "FRANCE negotiation", "ITALY negotiation",
     }  # fmt: skip
+    asked = [turn for turn in turns if "order" in turn["wandb.display_name"]]
+    assert len(asked) == 4
+    for turn in asked:  # what its call was asked and answered: without it the threads view shows nothing
+        assert f"Orders for {turn['gen_ai.agent.name']}" in turn["gen_ai.input.messages"]
+        assert turn["gen_ai.output.messages"]
     in_game = [attributes for _, attributes, _ in weave.spans if "game.id" in attributes]
     assert {one["wandb.thread_id"] for one in in_game} == {"game-0"}
     assert {one["gen_ai.conversation.id"] for one in in_game} == {"game-0"}
@@ -136,6 +142,43 @@ def exported(exporter: Any, resource: dict[str, str], attributes: dict[str, Any]
     with provider.get_tracer("test").start_as_current_span("one", attributes=attributes):
         pass
     provider.shutdown()
+
+
+def test_a_turn_says_what_its_first_call_was_asked_and_its_last_one_answered(
+    weave: Weave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"):
+        monkeypatch.setenv(name, "some")
+    monkeypatch.setenv("OTEL_LLM_WEAVE_ENDPOINT", weave.url)
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(WeaveSpanExporter()))
+    tracer = provider.get_tracer("test")
+
+    def call(number: int) -> None:
+        told = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": f"answer {number}"}
+        with tracer.start_as_current_span(
+            "chat", attributes={**told, "gen_ai.input.messages": f"ask {number}"}
+        ):
+            pass
+
+    for scope in ("interaction", "rollout", "phase"):
+        with tracer.start_as_current_span(scope, attributes={sc.SCOPE_KIND: scope}):
+            call(1)
+            with tracer.start_as_current_span("turn"):
+                call(2)
+                call(3)
+    provider.shutdown()
+    said = {
+        name: (told.get("gen_ai.input.messages"), told.get("gen_ai.output.messages"))
+        for name, told, _ in weave.spans
+        if name != "chat"
+    }
+    assert said == {
+        "turn": (None, None),
+        "interaction": ("ask 1", "answer 3"),
+        "rollout": ("ask 1", "answer 3"),
+        "phase": (None, None),
+    }
 
 
 BOTH = {"deployment.environment": "prod", "deployment.environment.name": "prod"}

@@ -1,33 +1,5 @@
 // One interaction: what is known of it, what was ordered, written and said. Its details come out of a packed chunk.
 
-let chunkList = null;
-
-/** The packed chunks, in order; they stand after the scripts, so they are there when the page has been read. */
-async function allChunks() {
-  if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done, { once: true }));
-  chunkList ??= [...document.querySelectorAll("script.chunk")].map((node) => ({ node, first: Number(node.dataset.first) }));
-  return chunkList;
-}
-
-const unpacked = new Map();
-
-async function unpack(chunk) {
-  if (unpacked.has(chunk)) return unpacked.get(chunk);
-  const packed = atob(chunk.node.textContent), bytes = new Uint8Array(packed.length);
-  for (let i = 0; i < packed.length; i++) bytes[i] = packed.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const made = JSON.parse(await new Response(stream).text());
-  if (unpacked.size > 7) unpacked.delete(unpacked.keys().next().value); // a few are enough to read in
-  unpacked.set(chunk, made);
-  return made;
-}
-
-async function detailOf(item) {
-  const chunk = (await allChunks()).findLast((one) => one.first <= item);
-  const { texts, items } = await unpack(chunk);
-  return { detail: items[item - chunk.first], texts };
-}
-
 const textsOf = (detail) => [...(detail.own ?? []).map((turn) => turn[1]), ...(detail.letters ?? []).map((letter) => letter.text), ...(detail.calls ?? []).flatMap((call) => (call.said ?? []).map((turn) => turn[1]))];
 const wordsOf = (detail) => [detail.message, detail.outcome, ...(detail.orders ?? []), ...(detail.calls ?? []).flatMap((call) => [call.error, call.message, call.model]), detail.trace].join(" ").toLowerCase();
 
@@ -95,41 +67,11 @@ function callNode(call, index, number, texts, told) {
   return el("div.call", null, el("header", null, el("b", null, call.model ?? call.name), facts.map((fact) => el("span", null, fact))), problem, said);
 }
 
-function turnNodes(turns, texts) {
-  const nodes = [], instructions = turns.filter(([role]) => role === "system" || role === "developer");
-  if (instructions.length) nodes.push(more("Instructions", ...instructions.map(([role, text]) => turnNode(role, texts[text]))));
-  for (const [role, text] of turns) if (role !== "system" && role !== "developer") nodes.push(turnNode(role, texts[text]));
-  return nodes;
-}
-
-function turnNode(role, text, kind = "") {
-  const body = el("div.text", null, text);
-  const node = el(`div.turn${kind}`, null, el("div.who", null, role), body);
-  if (role === "assistant") node.classList.add("assistant");
-  if (text.length > 1400 || text.split("\n", 22).length > 20) {
-    body.classList.add("long");
-    const button = el("button.plain", { type: "button", "aria-expanded": "false", onclick: () => {
-      const long = body.classList.toggle("long");
-      button.textContent = long ? `Show all ${count(text.length)} characters` : "Show less";
-      button.setAttribute("aria-expanded", String(!long));
-    } }, `Show all ${count(text.length)} characters`);
-    node.append(button);
-  }
-  return node;
-}
-
 function letterNode(letter, texts) {
   const from = DATA.powers.indexOf(letter.from), to = letter.to ?? [];
   const text = letter.text === undefined ? el("span.faint", null, `${known(letter.length) ? plural(letter.length, "character") : "a message"}, not kept`) : texts[letter.text];
   return el("div.turn.letter", { style: { "--mark": powerColour(from) } },
     el("div.who", null, `${letter.from ?? "?"} to ${to.length ? to.join(", ") : "everybody"}${letter.private === undefined && to.length ? ", public" : ""}`), el("div.text", null, text));
-}
-
-const more = (title, ...content) => el("details", null, el("summary", null, title), ...content);
-
-function pairs(attributes) {
-  return el("dl.pairs", null, Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => [
-    el("dt.mono", null, key), el("dd", null, typeof value === "string" ? value : JSON.stringify(value))]));
 }
 
 // --- on a narrow window the conversation covers the page ----------------------------------------

@@ -1,0 +1,118 @@
+"""What was asked and answered, as the store and views want it; all of it on the worker, by the content policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from otel_llm.closing import Said
+from otel_llm.content import dumps
+from otel_llm_trl.settings import TRLSettings
+
+if TYPE_CHECKING:
+    from otel_llm.training.batches import RolloutBatch
+    from otel_llm_trl.sampling import Sampling
+
+_OWN_COLUMNS = frozenset({"prompt", "completion", "completion_ids"})
+
+
+def give(batch: RolloutBatch, settings: TRLSettings, sampling: Sampling) -> None:
+    """Give a batch its prompts, completions, and the rest of the dataset's rows."""
+    if not settings.log_full_trajectories:
+        return
+    prompts, answers, rows = sampling.prompts, sampling.completions, sampling.rows
+    batch.texts(
+        lambda: [said(one) for one in prompts],
+        lambda: [said(one) for one in answers],
+        most=settings.log_trajectory_samples or None,
+    )
+    batch.tasks(lambda: [task(row) for row in rows])
+
+
+def ends_of(trainer: Any) -> frozenset[int]:
+    """Return the tokens that end a completion; none where the trainer does not tell."""
+    found: set[int] = set()
+    tokenizer = getattr(trainer, "_tokenizer", None) or getattr(trainer, "processing_class", None)
+    for owner in (trainer, tokenizer):
+        for name in ("eos_token_ids", "eos_token_id", "pad_token_id"):
+            value = getattr(owner, name, None)
+            if isinstance(value, int):
+                found.add(value)
+            elif isinstance(value, list | tuple | set):
+                found.update(one for one in value if isinstance(one, int))
+    return frozenset(found)
+
+
+def turns_of(answers: Sequence[Any]) -> list[int] | None:
+    """Return how many turns the model had in each completion; None where completions are texts."""
+    if not answers or not isinstance(answers[0], list):
+        return None
+    return [
+        sum(1 for message in one if isinstance(message, Mapping) and message.get("role") == "assistant")
+        for one in answers
+    ]
+
+
+def task(row: Any) -> str | None:
+    """Return the rest of a dataset's row, as JSON; None where there is none."""
+    if not isinstance(row, Mapping):
+        return None
+    rest = {str(key): value for key, value in row.items() if key not in _OWN_COLUMNS}
+    return dumps(rest) if rest else None
+
+
+def said(value: Any) -> Any:
+    """Return a text, or messages in the shape of the GenAI conventions: with tool calls and their answers."""
+    if isinstance(value, str) or value is None:
+        return value
+    if not isinstance(value, list):
+        return str(value)
+    return Said(dumps([_message(one) for one in value]))
+
+
+def _message(message: Any) -> dict[str, Any]:
+    if not isinstance(message, Mapping):
+        return {"role": "assistant", "parts": [{"type": "text", "content": str(message)}]}
+    role = str(message.get("role", "user"))
+    parts: list[dict[str, Any]] = []
+    content = message.get("content")
+    if role == "tool":
+        answer: dict[str, Any] = {"type": "tool_call_response", "response": _text(content)}
+        if message.get("tool_call_id"):
+            answer["id"] = str(message["tool_call_id"])
+        if message.get("name"):
+            answer["name"] = str(message["name"])
+        return {"role": role, "parts": [answer]}
+    thoughts = [message[key] for key in ("reasoning_content", "thinking") if message.get(key)]
+    parts += [{"type": "reasoning", "content": _text(thought)} for thought in thoughts]
+    if content:
+        parts.append({"type": "text", "content": _text(content)})
+    parts += [_call(call) for call in message.get("tool_calls") or ()]
+    return {"role": role, "parts": parts or [{"type": "text", "content": ""}]}
+
+
+def _call(call: Any) -> dict[str, Any]:
+    if not isinstance(call, Mapping):
+        return {"type": "tool_call", "name": str(call)}
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else call
+    made: dict[str, Any] = {"type": "tool_call", "name": str(function.get("name", "unknown"))}
+    if call.get("id"):
+        made["id"] = str(call["id"])
+    if function.get("arguments") is not None:
+        made["arguments"] = function["arguments"]
+    return made
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        texts = [
+            str(block.get("text", f"<{block.get('type', 'block')}>"))
+            if isinstance(block, Mapping)
+            else str(block)
+            for block in content
+        ]
+        return "\n".join(texts)
+    return "" if content is None else str(content)

@@ -1,0 +1,311 @@
+"""A game and a run on two ranks through agent and gateway into Jaeger, Prometheus and the archive."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from otel_llm import semconv as sc
+from otel_llm.store import StoredSpan, StoreReader
+from tests.collector import fleet
+from tests.collector.fleet import CONFIG, ROOT, Collector, Program
+
+pytest.importorskip("diplomacy")
+pytestmark = pytest.mark.collector
+
+PROGRAMS = Path(__file__).parent / "programs"
+STEPS = 60
+SAID = "words-that-only-this-run-says"
+PERCENT = 30
+
+
+@dataclass
+class Story:
+    """What ran, what the programs' own stores have of it, and what it went through."""
+
+    agent: Collector
+    gateway: Collector
+    jaeger: Program
+    prometheus: Program
+    stored: dict[str, list[StoredSpan]] = field(default_factory=dict)
+    made: dict[str, list[int]] = field(default_factory=dict)
+    query: str = ""
+
+    def trace(self, trace_id: str) -> list[str] | None:
+        """Ids of the spans that Jaeger has of a trace."""
+        found = fleet.get_json(f"{self.query}/api/traces/{trace_id}")
+        return [span["spanID"] for span in found["data"][0]["spans"]] if found else None
+
+
+class _VLLM(BaseHTTPRequestHandler):
+    """The page on which vLLM tells its own metrics."""
+
+    def do_GET(self) -> None:
+        body = (
+            b"# HELP vllm:num_requests_running Number of requests in model execution batches.\n"
+            b"# TYPE vllm:num_requests_running gauge\n"
+            b'vllm:num_requests_running{engine="0",model_name="tiny"} 3.0\n'
+        )
+        self.send_response(200)
+        self.send_header("content-type", "text/plain; version=0.0.4")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def vllm() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _VLLM) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def story(
+    collector: str, prometheus: str, jaeger_binary: str, vllm: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("story")
+    otlp, otlp_http, asked, asked_grpc, health = (fleet.address() for _ in range(5))
+    gateway = fleet.gateway(
+        folder / "gateway",
+        otlp,
+        KEEP_PERCENT=str(PERCENT),
+        GATEWAY_DECISION_WAIT="60s",
+        GATEWAY_AFTER_ROOT="6s",
+    )
+    agent = fleet.agent(
+        folder / "agent", gateway.otlp, VLLM_METRICS=f"[{vllm}]", VLLM_SCRAPE_INTERVAL="1s"
+    )
+    server = fleet.prometheus(prometheus, folder / "prometheus", [agent.metrics_at, gateway.metrics_at])
+    jaeger = Program(
+        [jaeger_binary, "--config", str(CONFIG / "jaeger.yaml"), "--config", str(CONFIG / "jaeger-monitor.yaml")],
+        {
+            "JAEGER_OTLP_GRPC": otlp,
+            "JAEGER_OTLP_HTTP": otlp_http,
+            "JAEGER_QUERY_HTTP": asked,
+            "JAEGER_QUERY_GRPC": asked_grpc,
+            "JAEGER_HEALTH": health,
+            "JAEGER_UI_CONFIG": str(CONFIG / "jaeger-ui.json"),
+            "PROMETHEUS_URL": server.ready.removesuffix("/-/ready"),
+        },
+        f"http://{asked}/api/v3/services",
+        folder / "jaeger.txt",
+    )
+    with server, jaeger, gateway, agent:
+        told = Story(agent, gateway, jaeger, server, query=f"http://{asked}")
+        play(told, folder)
+        yield told
+
+
+def play(story: Story, folder: Path) -> None:
+    """Run the programs at once, wait until every decision has been taken."""
+    env = fleet.environment(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": story.agent.otlp,
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_LLM_CONTENT": "full",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "instrumentation"), *sys.path])),
+        }
+    )
+    runs: dict[str, tuple[list[str], dict[str, str]]] = {
+        "game": (
+            [str(ROOT / "examples/diplomacy_selfplay"), "--max_year", "1903", "--game_id", "e2e", "--faults", "all"],
+            {},
+        ),
+        "calls": ([str(PROGRAMS / "calls.py"), "12"], {}),
+        **{
+            f"rank{rank}": (
+                [str(PROGRAMS / "train.py"), str(STEPS), SAID],
+                {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OTEL_LLM_RUN_ID": "e2e-run"},
+            )
+            for rank in range(2)
+        },
+    }
+    running = {}
+    for name, (command, more) in runs.items():
+        (folder / name).mkdir()
+        running[name] = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder / name,
+            env={**env, **more, "OTEL_LLM_STORE": str(folder / name / "store")},
+            stdin=subprocess.DEVNULL,
+            stdout=(folder / name / "out.txt").open("wb"),
+            stderr=(folder / name / "err.txt").open("wb"),
+        )
+    for name, process in running.items():
+        assert process.wait(300) == 0, (folder / name / "err.txt").read_text()[-3000:]
+    story.made = json.loads((folder / "rank0/out.txt").read_text().splitlines()[-1])
+    by_trace: dict[str, list[StoredSpan]] = defaultdict(list)
+    for name in runs:
+        for span in StoreReader(folder / name / "store").spans():
+            by_trace[span.trace_id].append(span)
+    story.stored = dict(by_trace)
+    total = len(story.stored)
+    decisions = "otelcol_processor_tail_sampling_global_count_traces_sampled"
+    fleet.eventually(lambda: story.gateway.own(decisions) >= total, seconds=120, every=0.5)
+    sampled = sum(map(len, story.stored.values()))
+    assert story.gateway.own("otelcol_receiver_accepted_spans", receiver="otlp") >= sampled
+    assert story.gateway.own(decisions) == total
+    left = story.gateway.own(decisions, sampled="true")
+    fleet.eventually(lambda: len({one.trace for one in fleet.kept(story.gateway)}) >= left, seconds=60)
+    fleet.eventually(lambda: story.gateway.own("otelcol_exporter_queue_size") == 0, seconds=60)
+    time.sleep(3)  # for Jaeger's own batches, and Prometheus' next look
+
+
+def kept_traces(story: Story) -> set[str]:
+    return {one.trace for one in fleet.kept(story.gateway)}
+
+
+def matters(spans: list[StoredSpan]) -> bool:
+    """Whether a trace is one that the page says is kept."""
+    return any(
+        span.status == "ERROR"
+        or span.attributes.get(sc.SCOPE_KIND) in {"game", "training_run"}
+        or abs(span.attributes.get(sc.SAMPLE_REWARD, 0)) >= 2
+        or abs(span.attributes.get(sc.SAMPLE_ADVANTAGE, 0)) >= 2
+        or span.attributes.get(sc.ORDERS_INVALID_COUNT, 0) > 0
+        or span.attributes.get(sc.COST_TOTAL, 0) >= 0.5
+        or sc.TRAIN_PROBLEMS in span.attributes
+        or sc.SAMPLE_PROBLEMS in span.attributes
+        for span in spans
+    )
+
+
+def test_every_trace_that_was_kept_is_whole_in_the_archive_and_in_jaeger(story: Story) -> None:
+    archived = defaultdict(list)
+    for one in fleet.kept(story.gateway):
+        archived[one.trace].append(one.id)
+    assert len(archived) > 10
+    for trace_id, ids in archived.items():
+        wanted = sorted(span.span_id for span in story.stored[trace_id])
+        assert sorted(ids) == wanted
+        assert sorted(story.trace(trace_id) or []) == wanted
+
+
+def test_every_trace_that_matters_was_kept_and_of_the_others_a_share(story: Story) -> None:
+    kept = kept_traces(story)
+    important = {trace_id for trace_id, spans in story.stored.items() if matters(spans)}
+    assert important <= kept
+    steps = {
+        span.attributes[sc.TRAIN_STEP]: trace_id
+        for trace_id, spans in story.stored.items()
+        for span in spans
+        if span.attributes.get(sc.SCOPE_KIND) == "step"
+    }
+    assert len(steps) == STEPS
+    for number in story.made["failed"] + story.made["extreme"]:
+        assert steps[number] in kept
+    rest = story.stored.keys() - important
+    share, n = len(rest & kept) / len(rest), len(rest)
+    assert n > 100
+    assert abs(share - PERCENT / 100) < 3.29 * (0.3 * 0.7 / n) ** 0.5
+
+
+def test_a_step_is_one_trace_over_both_ranks(story: Story) -> None:
+    (trace_id,) = {
+        trace_id
+        for trace_id, spans in story.stored.items()
+        if any(span.attributes.get(sc.TRAIN_STEP) == story.made["extreme"][0] for span in spans)
+    }
+    left = [one for one in fleet.kept(story.gateway) if one.trace == trace_id]
+    assert {one.attributes[sc.RANK] for one in left if one.name == "training_step"} == {0, 1}
+    assert len([one for one in left if one.name == "rollout"]) == 8
+    assert max(one.attributes.get(sc.SAMPLE_REWARD, 0) for one in left) == 5.0
+
+
+def test_no_prompt_and_no_secret_left_and_every_count_is_what_the_store_has(story: Story) -> None:
+    text = "".join(path.read_text() for path in (story.gateway.folder / "archive").iterdir())
+    assert SAID not in text
+    assert "sk-proj-" not in text
+    for key in (sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES, sc.SYSTEM_INSTRUCTIONS, sc.MESSAGE_CONTENT, sc.INTERACTION_DIARY):
+        assert f'"{key}"' not in text
+    said = [span for spans in story.stored.values() for span in spans if SAID in str(span.attributes)]
+    assert said  # the stores, which do not leave the machine, have it
+    counts = 0
+    stored = {span.span_id: span for spans in story.stored.values() for span in spans}
+    for one in fleet.kept(story.gateway):
+        for key, value in stored[one.id].attributes.items():
+            if key.startswith(sc.USAGE_PREFIX) or key in {sc.COST_TOTAL, sc.SAMPLE_OUTPUT_TOKENS, sc.SAMPLE_REWARD}:
+                assert one.attributes[key] == pytest.approx(value)
+                counts += 1
+    assert counts > 100
+
+
+def test_spans_say_on_which_node_they_were_made(story: Story) -> None:
+    assert all("host.name" in one.resource and "os.type" in one.resource for one in fleet.kept(story.gateway))
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+def asked() -> list[tuple[str, str, str]]:
+    return [
+        (path.stem, panel["title"], target["expr"])
+        for path in sorted(CONFIG.glob("dashboards/*.json"))
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel["targets"]
+    ]
+
+
+@pytest.mark.parametrize(("board", "title", "expression"), asked(), ids=lambda text: text[:40])
+def test_every_panel_finds_something(story: Story, board: str, title: str, expression: str) -> None:
+    variables = {"$__rate_interval": "5m", "$__range": "5m", "$service": ".*"}
+    for variable, value in variables.items():
+        expression = expression.replace(variable, value)
+    found = fleet.query(story.prometheus, expression)
+    assert [one for one in found if one["value"][1] != "NaN"], f"{board}: {title}: {expression}: {found}"
+
+
+def test_counts_from_spans_are_those_of_all_spans_not_of_the_kept_ones(story: Story) -> None:
+    wanted = sum(
+        span.attributes.get(sc.SCOPE_KIND) == "rollout" for spans in story.stored.values() for span in spans
+    )
+    kind = sc.SCOPE_KIND.replace(".", "_")
+    expression = f'sum(traces_span_metrics_calls_total{{{kind}="rollout"}})'
+    found = fleet.eventually(
+        lambda: [one for one in fleet.query(story.prometheus, expression) if float(one["value"][1]) == wanted]
+    )
+    assert found, fleet.query(story.prometheus, expression)
+
+
+def test_vllms_own_metrics_are_beside_ours(story: Story) -> None:
+    [found] = fleet.query(story.prometheus, "{__name__=~'vllm.num_requests_running'}")
+    assert found["value"][1] == "3"
+
+
+@pytest.mark.parametrize("metric", ["calls", "latencies", "errors"])
+def test_jaegers_monitor_tab_has_what_it_asks_for(story: Story, metric: str) -> None:
+    service = "calls" if metric != "errors" else "diplomacy-selfplay"
+    asks = (
+        f"{story.query}/api/metrics/{metric}?service={service}&spanKind=client&spanKind=internal"
+        f"&lookback=600000&step=5000&ratePer=600000&quantile=0.95&endTs={int(time.time() * 1000)}"
+    )
+    found = fleet.get_json(asks)
+    assert found["metrics"], found
+    assert found["metrics"][0]["metricPoints"]
+
+
+def test_the_collectors_dropped_nothing_and_said_nothing_bad(story: Story) -> None:
+    for one in (story.agent, story.gateway):
+        for name, value in one.own_names().items():
+            if "failed" in name or "refused" in name or "dropped" in name:
+                assert value == 0, name

@@ -1,0 +1,140 @@
+"""What `ray.init` is told, without Ray."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import otel_llm
+from otel_llm import drops, testing
+from otel_llm_ray import joining, portable
+from otel_llm_ray.settings import RaySettings
+
+
+@pytest.fixture
+def fake_ray(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """As much of Ray as is touched."""
+    ray: Any = types.ModuleType("ray")
+    ray.seen = []
+    ray.is_initialized = lambda: False
+    ray.init = lambda *args, **kwargs: ray.seen.append((args, kwargs)) or "context"
+    util, tracing, helper = (types.ModuleType(name) for name in ("ray.util", "ray.util.tracing", "helper"))
+    propagator = type(
+        "_DictPropagator", (), {"inject_current_context": staticmethod(lambda: {"theirs": "1"})}
+    )
+    helper._DictPropagator = propagator  # type: ignore[attr-defined]
+    helper._global_is_tracing_enabled = False  # type: ignore[attr-defined]
+    helper._enable_tracing = lambda: setattr(helper, "_global_is_tracing_enabled", True)  # type: ignore[attr-defined]
+    tracing.tracing_helper = helper  # type: ignore[attr-defined]
+    for name, module in (
+        ("ray", ray),
+        ("ray.util", util),
+        ("ray.util.tracing", tracing),
+        ("ray.util.tracing.tracing_helper", helper),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
+    return ray
+
+
+def init(fake: Any, **kwargs: Any) -> dict[str, Any]:
+    assert joining.wrapped_init(fake.init)(**kwargs) == "context"
+    told: dict[str, Any] = fake.seen[-1][1]
+    return told
+
+
+def test_workers_get_settings_run_and_hook(
+    fake_ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "cluster")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer abc")
+    otel_llm.instrument(store=tmp_path / "s", content="preview", instrumentations=())
+    with otel_llm.training_run("exp"):
+        told = init(fake_ray, num_cpus=2, runtime_env={"env_vars": {"MINE": "1"}, "pip": ["x"]})
+    environment = told["runtime_env"]["env_vars"]
+    assert told["num_cpus"] == 2
+    assert told["runtime_env"]["pip"] == ["x"]
+    assert environment["MINE"] == "1"
+    assert environment["OTEL_LLM_RUN_ID"] == "exp"
+    assert environment["OTEL_SERVICE_NAME"] == "cluster"
+    assert "Bearer abc" not in json.dumps(environment)
+    configuration = json.loads(environment[joining.CONFIGURATION])
+    assert configuration["content"] == "preview"
+    assert configuration["store"] == str(tmp_path / "s")
+    assert callable(told["runtime_env"]["worker_process_setup_hook"])
+
+
+def test_the_programs_own_hook_stays(fake_ray: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with testing.capture(instrumentations=()):
+        told = init(fake_ray, runtime_env={"worker_process_setup_hook": "mine.setup"})
+    assert told["runtime_env"]["worker_process_setup_hook"] == "mine.setup"
+    assert "otel_llm_ray.workers.start()" in caplog.text
+
+
+def test_without_instrument_nothing_is_added(fake_ray: Any) -> None:
+    assert init(fake_ray, num_cpus=1) == {"num_cpus": 1}
+
+
+def test_what_scopes_hand_down_goes_along(fake_ray: Any) -> None:
+    with testing.capture(instrumentations=()):
+        init(fake_ray)
+        inject = sys.modules["ray.util.tracing.tracing_helper"]._DictPropagator.inject_current_context
+        with otel_llm.training_run("exp"), otel_llm.step(3):
+            carried = inject()
+    assert carried["traceparent"]
+    assert "rl.train.step=3" in carried["baggage"]
+    assert "rl.rank" not in carried["baggage"]
+
+
+def test_our_part_failing_leaves_ray_as_it_is(fake_ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(joining, "_environment", broken)
+    with testing.capture(instrumentations=()):
+        assert init(fake_ray, num_cpus=1) == {"num_cpus": 1}
+        assert drops.counts()
+
+
+def test_the_workers_function_is_not_found_by_its_name() -> None:
+    hook = portable.worker_hook()
+    assert hook.__module__ == "__main__"
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(hook)  # by name it cannot be sent; Ray sends its code
+
+
+def test_in_a_worker_without_opentelemetry_rays_wrappers_get_a_stand_in(
+    fake_ray: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper: Any = sys.modules["ray.util.tracing.tracing_helper"]
+
+    def enable() -> None:
+        raise ImportError
+
+    helper._enable_tracing = enable
+    helper._opentelemetry = None
+    helper._is_tracing_enabled = lambda: False
+    helper._get_opentelemetry = lambda: helper._opentelemetry
+    for name in ("otel_llm_ray.workers", "opentelemetry.propagate"):
+        monkeypatch.setitem(sys.modules, name, None)
+    portable.worker_hook()()
+    stand_in = helper._opentelemetry
+    with stand_in.trace.get_tracer("x").start_as_current_span("y", kind=stand_in.trace.SpanKind.CONSUMER):
+        pass
+    assert not helper._global_is_tracing_enabled
+
+
+def test_settings_say_what_they_accept() -> None:
+    assert RaySettings.from_environment({}) == RaySettings("store", True)
+    assert RaySettings.from_environment(
+        {"OTEL_LLM_RAY_FLUSH": "all", "OTEL_LLM_RAY_TRACING": "off"}
+    ) == RaySettings("all", False)
+    with pytest.raises(
+        otel_llm.SettingsError, match="OTEL_LLM_RAY_FLUSH is 'often'; it accepts store, all or none"
+    ):
+        RaySettings.from_environment({"OTEL_LLM_RAY_FLUSH": "often"})
