@@ -79,7 +79,9 @@ def request_body() -> tuple[bytearray, list[tuple[int, int]]]:
     for _ in range(TRACES):
         root = Span("invoke_agent FRANCE", attributes=attributes, seconds=2)
         spans += [root]
-        spans += [Span("chat gpt-5", root.trace, parent=root.id, attributes=attributes) for _ in range(SPANS - 1)]
+        spans += [
+            Span("chat gpt-5", root.trace, parent=root.id, attributes=attributes) for _ in range(SPANS - 1)
+        ]
     body = bytearray(fleet.encoded(spans))
     places = []
     # A span begins with its ids: field 1 of 16 bytes, field 2 of 8; its parent is field 4.
@@ -202,7 +204,9 @@ def finished(one: Collector, spans: int) -> bool:
 # --- what is measured -------------------------------------------------------------------------------------------------
 def rate(options: argparse.Namespace) -> float:
     """Measure what it takes with sampling, without, and with the content left in."""
-    print("\n| gateway | spans a second, all on this machine | CPU a span | on 2 cores of its own | largest |")
+    print(
+        "\n| gateway | spans a second, all on this machine | CPU a span | on 2 cores of its own | largest |"
+    )
     print("| --- | --- | --- | --- | --- |")
     first = 0.0
     for name, more in (
@@ -212,22 +216,33 @@ def rate(options: argparse.Namespace) -> float:
     ):
         with tempfile.TemporaryDirectory() as scratch:
             taker, at = sink(Path(scratch))
-            with taker, gateway(Path(scratch) / "gateway", at, *more, GATEWAY_MEMORY_MIB="4096", GATEWAY_SPIKE_MIB="512") as one:
+            with (
+                taker,
+                gateway(
+                    Path(scratch) / "gateway", at, *more, GATEWAY_MEMORY_MIB="4096", GATEWAY_SPIKE_MIB="512"
+                ) as one,
+            ):
                 load(one.otlp, 2, 1)  # warm
                 fleet.eventually(lambda: finished(one, 0), seconds=60)
                 time.sleep(1)
-                before_cpu, before = one.cpu_seconds(), one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers")
+                before_cpu, before = (
+                    one.cpu_seconds(),
+                    one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers"),
+                )
                 began = time.monotonic()
                 with Watched(one) as watched:
                     sent, _ = load(one.otlp, options.seconds, options.senders)
-                    through = lambda: one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers") - before >= sent  # noqa: E731
+                    through = lambda: (
+                        one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers") - before >= sent
+                    )  # noqa: E731
                     fleet.eventually(through, seconds=300)
                     took = time.monotonic() - began
                     fleet.eventually(lambda: finished(one, sent), seconds=120, every=0.5)
                 cpu = (one.cpu_seconds() - before_cpu) / sent
         first = first or sent / took
         print(
-            f"| {name} | {sent / took:,.0f} | {cpu * 1e6:.0f} us | {2 / cpu:,.0f} | {watched.most:,.0f} MiB |", flush=True
+            f"| {name} | {sent / took:,.0f} | {cpu * 1e6:.0f} us | {2 / cpu:,.0f} | {watched.most:,.0f} MiB |",
+            flush=True,
         )
     return first
 
@@ -237,9 +252,15 @@ def overload(options: argparse.Namespace, at_most: float) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         taker, at = sink(Path(scratch))
         memory = options.memory
-        with taker, gateway(
-            Path(scratch) / "gateway", at, GATEWAY_MEMORY_MIB=str(memory), GATEWAY_SPIKE_MIB=str(memory // 4)
-        ) as one:
+        with (
+            taker,
+            gateway(
+                Path(scratch) / "gateway",
+                at,
+                GATEWAY_MEMORY_MIB=str(memory),
+                GATEWAY_SPIKE_MIB=str(memory // 4),
+            ) as one,
+        ):
             with Watched(one) as watched:
                 sent, refused = load(one.otlp, options.seconds, options.senders * 2, 2 * at_most)
                 fleet.eventually(lambda: finished(one, sent), seconds=300, every=0.5)
@@ -266,7 +287,8 @@ def outage(options: argparse.Namespace) -> None:
             began, sent = time.monotonic(), 0
             while time.monotonic() - began < seconds:
                 spans = [
-                    Span(attributes={sc.INPUT_MESSAGES: CONTENT, sc.OUTPUT_MESSAGES: CONTENT}) for _ in range(options.rate // 10)
+                    Span(attributes={sc.INPUT_MESSAGES: CONTENT, sc.OUTPUT_MESSAGES: CONTENT})
+                    for _ in range(options.rate // 10)
                 ]
                 body = fleet.encoded(spans)
                 while fleet.post(agent.otlp, body) != 200:  # as an SDK does while its agent is away
@@ -298,7 +320,9 @@ def outage(options: argparse.Namespace) -> None:
                 return wanted <= set(found)
 
             fleet.eventually(all_there, seconds=60, every=1)
-            failed = agent.own("otelcol_exporter_send_failed_spans") + agent.own("otelcol_exporter_enqueue_failed_spans")
+            failed = agent.own("otelcol_exporter_send_failed_spans") + agent.own(
+                "otelcol_exporter_enqueue_failed_spans"
+            )
         finally:
             agent.stop(10)
             one.stop(10)
@@ -313,19 +337,27 @@ def outage(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", nargs="?", choices=["all", "rate", "overload", "outage"], default="all")
     parser.add_argument("--seconds", type=float, default=15, help="of load")
     parser.add_argument("--senders", type=int, default=2)
     parser.add_argument("--memory", type=int, default=512, help="MiB, the gateway's limit under overload")
-    parser.add_argument("--offered", type=float, default=0, help="overload: spans a second that count as once")
+    parser.add_argument(
+        "--offered", type=float, default=0, help="overload: spans a second that count as once"
+    )
     parser.add_argument("--rate", type=int, default=500, help="outage: spans a second")
     parser.add_argument("--scale", type=float, default=30, help="outage: by what 600 s and 4 GiB are divided")
     parser.add_argument("--kill-gateway", action="store_true", help="outage: do not let it end in order")
     options = parser.parse_args()
     if not os.environ.get("OTEL_LLM_TEST_COLLECTOR"):
-        parser.error("OTEL_LLM_TEST_COLLECTOR is not set: OTEL_LLM_TEST_COLLECTOR=$(tests/components/collector.sh)")
-    print(f"load {', '.join(f'{one:.1f}' for one in os.getloadavg())} on {os.cpu_count()} cores before it began")
+        parser.error(
+            "OTEL_LLM_TEST_COLLECTOR is not set: OTEL_LLM_TEST_COLLECTOR=$(tests/components/collector.sh)"
+        )
+    print(
+        f"load {', '.join(f'{one:.1f}' for one in os.getloadavg())} on {os.cpu_count()} cores before it began"
+    )
     once = options.offered
     if options.what in {"all", "rate"}:
         once = rate(options)

@@ -9,6 +9,8 @@ exporter is set up only where a variable or an argument asks for one.
 from __future__ import annotations
 
 import os
+import random
+import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, Final, cast
@@ -89,7 +91,9 @@ def make_exporter(name: str, variable: str = OTEL_TRACES_EXPORTER) -> Any | None
     try:
         for candidate in (entry, PREFIX + entry):
             for found in entry_points(group=_GROUPS[variable], name=candidate):
-                return found.load()()
+                made = found.load()()
+                _keep_from_global_randomness()
+                return made
     except Exception as error:
         drops.count("exporter", "setup_failed")
         drops.warn_once(f"exporter:{name}", "the exporter %r cannot be set up: %s", name, error)
@@ -100,6 +104,24 @@ def make_exporter(name: str, variable: str = OTEL_TRACES_EXPORTER) -> Any | None
         f"exporter:{name}", "there is no exporter %r; installed are %s", name, ", ".join(["otlp", *known])
     )
     return None
+
+
+_JITTERED: Final = (
+    "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+)
+"""Modules of OpenTelemetry's that draw jitter from `random`'s global generator, the HTTP one at each export."""
+
+
+def _keep_from_global_randomness() -> None:
+    """Give these modules a generator of their own: exporting must not shift a program's random numbers."""
+    for name in _JITTERED:
+        module = sys.modules.get(name)
+        if module is not None and getattr(module, "random", None) is random:
+            module.random = random.Random()  # type: ignore[attr-defined]  # noqa: S311
 
 
 def make_span_exporter(name: str) -> SpanExporter | None:

@@ -34,7 +34,7 @@ _BROKEN: Final = (
 )
 
 
-def classified(error: Exception, run: Any) -> Exception:
+def classified(error: Exception | SystemExit, run: Any) -> Exception | SystemExit:
     """Return one of the errors above for what a call of W&B raised; other errors as they are.
 
     Args:
@@ -61,5 +61,5 @@ def is_unreachable(error: Exception) -> bool:
     return isinstance(error, (*known, TimeoutError))
 
 
-def _is_usage(error: Exception) -> bool:
+def _is_usage(error: BaseException) -> bool:
     return type(error).__name__ in {"UsageError", "Error"}

@@ -337,7 +337,7 @@ class Run:
             try:
                 run.finish()
                 done.append(True)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if isinstance(classified(error, None), BrokenError):
                     self._tear_down()  # else W&B's exit handler prints a traceback into the program's last words
                 self.problem = f"finishing the W&B run: {type(error).__name__} {_first_line(error)}".strip()
@@ -380,5 +380,5 @@ class Run:
         self._run = None
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:200]

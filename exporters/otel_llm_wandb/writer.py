@@ -88,7 +88,7 @@ class Writer:
                 self.run.join(programs)
             else:
                 self.run.start()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # W&B ends "the program" where its core dies while it starts
             self.trouble.happened(f"cannot start a run: {type(error).__name__}: {error}"[:300])
             return False
         self.is_begun = True
@@ -300,7 +300,7 @@ class Writer:
             self._begin_again()
         except FullError as error:
             self.trouble.happened(str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             drops.internal_error("sink wandb")
             self.trouble.happened(f"{type(error).__name__}: {error}"[:300])
         return False
@@ -319,7 +319,7 @@ class Writer:
         except OverError as error:
             self._end_early(str(error))
             return
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             drops.warn_once("wandb:again", "W&B cannot be started again: %r", error)
             return  # the next call finds the core gone, and comes here again
         self._made.begin_anew()

@@ -87,7 +87,8 @@ def _message(message: Any) -> dict[str, Any]:
     parts += [{"type": "reasoning", "content": _text(thought)} for thought in thoughts]
     if content:
         parts.append({"type": "text", "content": _text(content)})
-    parts += [_call(call) for call in message.get("tool_calls") or ()]
+    calls = message.get("tool_calls")
+    parts += [_call(call) for call in calls] if isinstance(calls, list | tuple) else []
     return {"role": role, "parts": parts or [{"type": "text", "content": ""}]}
 
 

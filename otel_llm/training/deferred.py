@@ -46,6 +46,9 @@ class Deferred:
         if kind in _PLAIN:
             return value
         if hasattr(value, "detach") and hasattr(value, "clone"):
+            if getattr(value, "is_meta", False) or getattr(value, "is_sparse", False) or _is_sharded(value):
+                drops.count("value", "no_plain_tensor")
+                return None
             kept = value.detach().clone()
             self.nbytes += int(kept.numel()) * int(kept.element_size())
             if is_on_device(value):
@@ -59,6 +62,10 @@ class Deferred:
             return dict(value)
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
             self.nbytes += 16 * len(value)
+            if any(map(is_lazy, value[:1])):  # a list of tensors: each as it is now
+                kept_items = [Deferred(item) for item in value[:_MAX_ITEMS]]
+                self.nbytes += sum(item.nbytes for item in kept_items)
+                return kept_items
             return list(value)
         return value
 
@@ -98,6 +105,11 @@ def is_lazy(value: Any) -> bool:
     return type(value) not in _PLAIN and hasattr(value, "dtype")
 
 
+def _is_sharded(tensor: Any) -> bool:
+    """Say whether a tensor is spread over ranks: reading it would be a collective."""
+    return hasattr(tensor, "full_tensor") and hasattr(tensor, "device_mesh")
+
+
 def _recorded(tensor: Any) -> Any:
     """Return an event that happens when everything queued so far for the tensor's device is done."""
     torch = sys.modules.get("torch")
@@ -105,7 +117,7 @@ def _recorded(tensor: Any) -> Any:
     event = getattr(module, "Event", None)
     if event is None:
         return None
-    made = event()
+    made = event(blocking=True) if tensor.device.type == "cuda" else event()  # waits without turning a core
     made.record()
     return made
 
@@ -119,6 +131,8 @@ def _plain(value: Any, event: Any) -> Any:
         return _bounded(value.reshape(-1)).tolist() if getattr(value, "ndim", 0) > 1 else value.tolist()
     if isinstance(value, list):
         return [_plain(item, None) if type(item) not in _PLAIN else item for item in value[:_MAX_ITEMS]]
+    if isinstance(value, Deferred):
+        return value.value()
     return value
 
 

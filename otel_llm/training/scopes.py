@@ -30,6 +30,7 @@ STEP: Final = Kind("step", root=True, under=frozenset({"training_run"}))
 EVALUATION: Final = Kind("evaluation", root=True, under=frozenset({"training_run", "step"}))
 
 OTHER: Final = "other"
+LOSS_NOT_FINITE: Final = "loss_not_finite"
 _MAX_PARTS: Final = 64
 
 
@@ -90,6 +91,9 @@ class TrainingScope(Scope):
                     value = tuple(item for item in value if isinstance(item, int | float))
                 if value is not None:
                     self.attributes[key] = value
+                if key == sc.TRAIN_LOSS and isinstance(value, float) and not isfinite(value):
+                    before: Any = self.attributes.get(sc.TRAIN_PROBLEMS, ())
+                    self.attributes[sc.TRAIN_PROBLEMS] = tuple(dict.fromkeys([*before, LOSS_NOT_FINITE]))
             self._figures = None
         super().finish()
 

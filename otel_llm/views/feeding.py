@@ -102,7 +102,7 @@ class Feed:
         batch.keys = _joined(self._unsure, own)
         try:
             taken = self.sink.write(batch)
-        except Exception:
+        except (Exception, SystemExit):
             drops.internal_error(f"sink {self.sink.name}")
             taken = False
         batch.keys = own
@@ -136,7 +136,7 @@ class Feed:
     def _ask(self, do: Callable[[], bool]) -> bool:
         try:
             done = do()
-        except Exception:
+        except (Exception, SystemExit):
             drops.internal_error(f"sink {self.sink.name}: flush")
             done = False
         self._settle()

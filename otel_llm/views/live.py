@@ -217,13 +217,21 @@ class LiveSink:
                 closing = self._stop_at is not None
                 try:
                     sent = self._drain()
-                except Exception:
+                except (
+                    Exception,
+                    SystemExit,
+                ):  # a backend's library may think that the thread is its program's
                     drops.internal_error(f"sink {self.name}")
                     sent = False
                 backoff = 0.0 if sent else min(max(_FIRST_BACKOFF_S, backoff * 2), _LAST_BACKOFF_S)
                 self._answer(urgent, sent)
                 if closing and self._finish(sent):
                     return
+        except BaseException:
+            drops.internal_error(f"sink {self.name}: its thread")
+            self._ok = False
+            self._closed = True
+            self._lose()
         finally:
             self._stopped.set()
 

@@ -174,7 +174,8 @@ def test_a_rollout_is_found_by_its_span_and_by_its_step_alone(show, run):
     assert show("--run", "sums-7", "--step", "2", "--rollout", "2-0-1").startswith("rollout 2-0-1\n")
 
 
-def test_calls_below_a_rollout_are_shown_and_tell_what_was_said(invoke, tmp_path):
+@pytest.mark.parametrize("tells_prompt", [False, True])
+def test_calls_below_a_rollout_are_shown_and_tell_what_was_said(invoke, tmp_path, tells_prompt):
     made = Run(steps=1, ranks=1, groups=1, size=2, content=False).train()
     parent = next(s for s in made.all_spans() if s.name == "rollout")
     said = '[{"role":"%s","parts":[{"type":"text","content":"%s"}]}]'
@@ -184,6 +185,8 @@ def test_calls_below_a_rollout_are_shown_and_tell_what_was_said(invoke, tmp_path
         })
     )  # fmt: skip
     made.spans[0][-1].parent_id = parent.span_id
+    if tells_prompt:
+        parent.attributes[sc.INPUT_MESSAGES] = said % ("user", "how much?")
     where = made.write(tmp_path)
     result = invoke("show", "--store", where, "--run", made.id, "--rollout", parent.attributes[sc.SAMPLE_ID])
     assert "user\n  how much?\nassistant\n  forty\n" in result.output

@@ -7,7 +7,6 @@ import os
 import pytest
 
 
-
 def needed(variable: str, script: str) -> str:
     path = os.environ.get(variable)
     if not path:
@@ -30,4 +29,3 @@ def prometheus() -> str:
 @pytest.fixture(scope="session")
 def jaeger_binary() -> str:
     return needed("OTEL_LLM_TEST_JAEGER", "jaeger")
-

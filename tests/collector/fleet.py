@@ -207,7 +207,9 @@ def agent(folder: Path, gateway: str, *overlays: str, **env: str) -> Collector:
     )
 
 
-def gateway(folder: Path, jaeger: str = "127.0.0.1:1", *overlays: str, peer: str = "", **env: str) -> Collector:
+def gateway(
+    folder: Path, jaeger: str = "127.0.0.1:1", *overlays: str, peer: str = "", **env: str
+) -> Collector:
     """`gateway.yaml` with short waits, not started yet. `peer` is where it takes spans from its peers."""
     folder.mkdir(parents=True, exist_ok=True)
     http, health, telemetry, prometheus = (address() for _ in range(4))
@@ -244,7 +246,9 @@ def gateway(folder: Path, jaeger: str = "127.0.0.1:1", *overlays: str, peer: str
 
 def _needed() -> str:
     binary = collector_binary()
-    assert binary, "OTEL_LLM_TEST_COLLECTOR is not set: OTEL_LLM_TEST_COLLECTOR=$(tests/components/collector.sh)"
+    assert binary, (
+        "OTEL_LLM_TEST_COLLECTOR is not set: OTEL_LLM_TEST_COLLECTOR=$(tests/components/collector.sh)"
+    )
     return binary
 
 
@@ -343,7 +347,9 @@ def _value(out: Any, value: Any) -> None:
                 _value(out.array_value.values.add(), item)
 
 
-def post(url: str, body: bytes, token: str | None = None, path: str = "/v1/traces", timeout: float = 30) -> int:
+def post(
+    url: str, body: bytes, token: str | None = None, path: str = "/v1/traces", timeout: float = 30
+) -> int:
     """Send a request; the HTTP status of the answer, 0 where there was none."""
     headers = {"content-type": "application/x-protobuf"}
     if token is not None:

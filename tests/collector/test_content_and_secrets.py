@@ -71,7 +71,11 @@ def through(gateway: Collector, span: Span, resource: dict[str, Any] | None = No
 
 def test_nothing_of_what_was_said_leaves_and_every_number_does(gateway: Collector) -> None:
     said = dict.fromkeys(CONTENT, SAID)
-    others = {"input.value": SAID, "gen_ai.prompt.0.content": SAID, "llm.input_messages.0.message.content": SAID}
+    others = {
+        "input.value": SAID,
+        "gen_ai.prompt.0.content": SAID,
+        "llm.input_messages.0.message.content": SAID,
+    }
     event = (sc.EVENT_MESSAGE, {sc.MESSAGE_CONTENT: SAID, sc.MESSAGE_SENDER: "FRANCE", sc.MESSAGE_LENGTH: 32})
     left, text = through(gateway, Span(attributes={**said, **others, **NUMBERS}, events=[event]))
     assert SAID not in text
@@ -135,7 +139,12 @@ def test_a_long_text_is_cut_between_characters(gateway: Collector) -> None:
     long = "ö" * 10_000
     left, _ = through(
         gateway,
-        Span(name=long, attributes={sc.ERROR_MESSAGE: long}, error=long, events=[("exception", {sc.EXCEPTION_STACKTRACE: long})]),
+        Span(
+            name=long,
+            attributes={sc.ERROR_MESSAGE: long},
+            error=long,
+            events=[("exception", {sc.EXCEPTION_STACKTRACE: long})],
+        ),
     )
     for text in (left.name, left.attributes[sc.ERROR_MESSAGE], left.raw["status"]["message"]):
         assert len(text.encode()) <= 4096

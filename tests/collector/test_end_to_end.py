@@ -90,12 +90,16 @@ def story(
         GATEWAY_DECISION_WAIT="60s",
         GATEWAY_AFTER_ROOT="6s",
     )
-    agent = fleet.agent(
-        folder / "agent", gateway.otlp, VLLM_METRICS=f"[{vllm}]", VLLM_SCRAPE_INTERVAL="1s"
-    )
+    agent = fleet.agent(folder / "agent", gateway.otlp, VLLM_METRICS=f"[{vllm}]", VLLM_SCRAPE_INTERVAL="1s")
     server = fleet.prometheus(prometheus, folder / "prometheus", [agent.metrics_at, gateway.metrics_at])
     jaeger = Program(
-        [jaeger_binary, "--config", str(CONFIG / "jaeger.yaml"), "--config", str(CONFIG / "jaeger-monitor.yaml")],
+        [
+            jaeger_binary,
+            "--config",
+            str(CONFIG / "jaeger.yaml"),
+            "--config",
+            str(CONFIG / "jaeger-monitor.yaml"),
+        ],
         {
             "JAEGER_OTLP_GRPC": otlp,
             "JAEGER_OTLP_HTTP": otlp_http,
@@ -125,12 +129,22 @@ def play(story: Story, folder: Path) -> None:
             "OTEL_METRIC_EXPORT_INTERVAL": "1000",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
             "OTEL_LLM_CONTENT": "full",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "instrumentation"), *sys.path])),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(ROOT), str(ROOT / "instrumentation"), *sys.path])
+            ),
         }
     )
     runs: dict[str, tuple[list[str], dict[str, str]]] = {
         "game": (
-            [str(ROOT / "examples/diplomacy_selfplay"), "--max_year", "1903", "--game_id", "e2e", "--faults", "all"],
+            [
+                str(ROOT / "examples/diplomacy_selfplay"),
+                "--max_year",
+                "1903",
+                "--game_id",
+                "e2e",
+                "--faults",
+                "all",
+            ],
             {},
         ),
         "calls": ([str(PROGRAMS / "calls.py"), "12"], {}),
@@ -238,7 +252,13 @@ def test_no_prompt_and_no_secret_left_and_every_count_is_what_the_store_has(stor
     text = "".join(path.read_text() for path in (story.gateway.folder / "archive").iterdir())
     assert SAID not in text
     assert "sk-proj-" not in text
-    for key in (sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES, sc.SYSTEM_INSTRUCTIONS, sc.MESSAGE_CONTENT, sc.INTERACTION_DIARY):
+    for key in (
+        sc.INPUT_MESSAGES,
+        sc.OUTPUT_MESSAGES,
+        sc.SYSTEM_INSTRUCTIONS,
+        sc.MESSAGE_CONTENT,
+        sc.INTERACTION_DIARY,
+    ):
         assert f'"{key}"' not in text
     said = [span for spans in story.stored.values() for span in spans if SAID in str(span.attributes)]
     assert said  # the stores, which do not leave the machine, have it
@@ -246,7 +266,11 @@ def test_no_prompt_and_no_secret_left_and_every_count_is_what_the_store_has(stor
     stored = {span.span_id: span for spans in story.stored.values() for span in spans}
     for one in fleet.kept(story.gateway):
         for key, value in stored[one.id].attributes.items():
-            if key.startswith(sc.USAGE_PREFIX) or key in {sc.COST_TOTAL, sc.SAMPLE_OUTPUT_TOKENS, sc.SAMPLE_REWARD}:
+            if key.startswith(sc.USAGE_PREFIX) or key in {
+                sc.COST_TOTAL,
+                sc.SAMPLE_OUTPUT_TOKENS,
+                sc.SAMPLE_REWARD,
+            }:
                 assert one.attributes[key] == pytest.approx(value)
                 counts += 1
     assert counts > 100

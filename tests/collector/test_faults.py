@@ -75,17 +75,27 @@ def _sent(agent: Collector) -> list[Span]:
     return spans
 
 
-def test_a_gateway_that_is_asked_to_end_decides_and_hands_on_what_it_has(collector: str, tmp_path: Path) -> None:
-    gateway = fleet.gateway(tmp_path, GATEWAY_DECISION_WAIT="600s", GATEWAY_AFTER_ROOT="600s", KEEP_PERCENT="100").start()
+def test_a_gateway_that_is_asked_to_end_decides_and_hands_on_what_it_has(
+    collector: str, tmp_path: Path
+) -> None:
+    gateway = fleet.gateway(
+        tmp_path, GATEWAY_DECISION_WAIT="600s", GATEWAY_AFTER_ROOT="600s", KEEP_PERCENT="100"
+    ).start()
     spans = batch()
     assert fleet.post(gateway.otlp, fleet.encoded(spans), TOKEN) == 200
-    fleet.eventually(lambda: gateway.own("otelcol_receiver_accepted_spans", receiver="otlp/peers") == len(spans))
+    fleet.eventually(
+        lambda: gateway.own("otelcol_receiver_accepted_spans", receiver="otlp/peers") == len(spans)
+    )
     gateway.stop()
     assert sorted(ids(gateway)) == sorted(span.id for span in spans)
 
 
-def test_a_gateway_that_is_killed_loses_what_waits_for_a_decision_and_no_more(collector: str, tmp_path: Path) -> None:
-    gateway = fleet.gateway(tmp_path, KEEP_PERCENT="100", GATEWAY_DECISION_WAIT="8s", GATEWAY_AFTER_ROOT="5s").start()
+def test_a_gateway_that_is_killed_loses_what_waits_for_a_decision_and_no_more(
+    collector: str, tmp_path: Path
+) -> None:
+    gateway = fleet.gateway(
+        tmp_path, KEEP_PERCENT="100", GATEWAY_DECISION_WAIT="8s", GATEWAY_AFTER_ROOT="5s"
+    ).start()
     try:
         decided, undecided, later = batch(), batch(), batch()
         assert fleet.post(gateway.otlp, fleet.encoded(decided), TOKEN) == 200
@@ -106,7 +116,9 @@ def pair(collector: str, tmp_path: Path) -> tuple[Collector, Collector]:
     """Two gateways that know of each other, not started."""
     peers = [fleet.address(), fleet.address()]
     one, other = (
-        fleet.gateway(tmp_path / f"g{n}", peer=peers[n], GATEWAY_PEERS=f"[{', '.join(peers)}]", KEEP_PERCENT="100")
+        fleet.gateway(
+            tmp_path / f"g{n}", peer=peers[n], GATEWAY_PEERS=f"[{', '.join(peers)}]", KEEP_PERCENT="100"
+        )
         for n in range(2)
     )
     return one, other
@@ -124,7 +136,9 @@ def test_two_gateways_share_traces_by_id_whichever_is_asked(pair: tuple[Collecto
     assert min(map(len, traces)) > 20  # of 100: each its share
 
 
-def test_while_one_of_two_gateways_is_dead_the_other_goes_on_and_nothing_is_lost(pair: tuple[Collector, Collector]) -> None:
+def test_while_one_of_two_gateways_is_dead_the_other_goes_on_and_nothing_is_lost(
+    pair: tuple[Collector, Collector],
+) -> None:
     one, other = pair
     with one:
         other.start()
@@ -139,14 +153,16 @@ def test_while_one_of_two_gateways_is_dead_the_other_goes_on_and_nothing_is_lost
             sent += spans
         # The living one's part has left long before the dead one is back.
         assert fleet.eventually(lambda: len({span.id for span in sent} & set(ids(one))) > 100)
-        assert one.own("otelcol_exporter_queue_size", exporter="loadbalancing") > 0
+        assert one.own("otelcol_exporter_queue_size", exporter="load_balancing") > 0
         with other:
             assert arrive(sent, one, other)
             assert sorted(ids(one, other)) == sorted({*ids(one, other)})  # none twice
-        assert one.own("otelcol_exporter_send_failed_spans", exporter="loadbalancing") == 0
+        assert one.own("otelcol_exporter_send_failed_spans", exporter="load_balancing") == 0
 
 
-def test_what_waits_for_a_dead_gateway_goes_to_the_others_when_it_is_off_the_list(pair: tuple[Collector, Collector]) -> None:
+def test_what_waits_for_a_dead_gateway_goes_to_the_others_when_it_is_off_the_list(
+    pair: tuple[Collector, Collector],
+) -> None:
     one, other = pair
     one.start()
     sent = []
@@ -185,15 +201,25 @@ def test_a_span_of_20_mb_arrives_with_its_texts_cut(collector: str, tmp_path: Pa
     with fleet.gateway(tmp_path / "gateway", KEEP_PERCENT="100") as gateway:
         with fleet.agent(tmp_path / "agent", gateway.otlp) as agent:
             huge = Span(
-                attributes={sc.INPUT_MESSAGES: "y" * 15_000_000, "app.dump": "z" * 5_000_000, sc.USAGE_INPUT_TOKENS: 9}
+                attributes={
+                    sc.INPUT_MESSAGES: "y" * 15_000_000,
+                    "app.dump": "z" * 5_000_000,
+                    sc.USAGE_INPUT_TOKENS: 9,
+                }
             )
             beside = batch(3)
             fleet.send(agent, [*beside, huge])
             assert arrive([*beside, huge], gateway)
             [left] = [one for one in fleet.kept(gateway) if one.id == huge.id]
-            assert left.attributes == {"app.dump": "z" * 4096, sc.USAGE_INPUT_TOKENS: 9, **_of_node(left.attributes)}
+            assert left.attributes == {
+                "app.dump": "z" * 4096,
+                sc.USAGE_INPUT_TOKENS: 9,
+                **_of_node(left.attributes),
+            }
             # Beyond what it takes at all, the sender is told, and the agent goes on.
-            assert fleet.post(agent.otlp, fleet.encoded([Span(attributes={"app.dump": "z" * 70_000_000})])) in {400, 413}
+            assert fleet.post(
+                agent.otlp, fleet.encoded([Span(attributes={"app.dump": "z" * 70_000_000})])
+            ) in {400, 413}
             after = batch()
             fleet.send(agent, after)
             assert arrive(after, gateway)
@@ -250,7 +276,9 @@ def test_above_its_memory_limit_an_agent_refuses_and_lives(collector: str, tmp_p
         assert gateway.rss_mib() < 400
 
 
-def test_a_queue_that_cannot_be_read_is_put_aside_and_the_agent_starts(collector: str, tmp_path: Path) -> None:
+def test_a_queue_that_cannot_be_read_is_put_aside_and_the_agent_starts(
+    collector: str, tmp_path: Path
+) -> None:
     gateway = fleet.gateway(tmp_path / "gateway", KEEP_PERCENT="100")
     agent = fleet.agent(tmp_path / "agent", gateway.otlp)
     with agent:

@@ -65,7 +65,9 @@ def decided(gateway: Collector) -> float:
     return gateway.own("otelcol_processor_tail_sampling_global_count_traces_sampled")
 
 
-def test_a_trace_is_kept_whole_for_what_one_of_its_spans_is_and_no_other_is(nothing_of_the_rest: Collector) -> None:
+def test_a_trace_is_kept_whole_for_what_one_of_its_spans_is_and_no_other_is(
+    nothing_of_the_rest: Collector,
+) -> None:
     gateway = nothing_of_the_rest
     before = decided(gateway)
     wanted = {why: trace_of(special) for why, special in MATTERS.items()}
@@ -140,7 +142,9 @@ def test_a_trace_without_its_root_is_decided_when_the_wait_is_over(nothing_of_th
     assert {one.id for one in fleet.kept(gateway) if one.trace == spans[0].trace} == {s.id for s in spans}
 
 
-def test_an_error_that_comes_within_the_wait_counts_although_the_root_came_first(nothing_of_the_rest: Collector) -> None:
+def test_an_error_that_comes_within_the_wait_counts_although_the_root_came_first(
+    nothing_of_the_rest: Collector,
+) -> None:
     gateway = nothing_of_the_rest
     spans = trace_of({"error": "it failed"})
     give(gateway, spans[:1])
@@ -158,7 +162,11 @@ def test_clocks_that_disagree_neither_lose_nor_split_a_trace(nothing_of_the_rest
         span.start_ns = now + int(hours * 3600e9)
         give(gateway, [span])
     fleet.eventually(lambda: len([one for one in fleet.kept(gateway) if one.trace == spans[0].trace]) == 4)
-    left = {one.id: int(one.raw["startTimeUnixNano"]) for one in fleet.kept(gateway) if one.trace == spans[0].trace}
+    left = {
+        one.id: int(one.raw["startTimeUnixNano"])
+        for one in fleet.kept(gateway)
+        if one.trace == spans[0].trace
+    }
     assert left == {span.id: span.start_ns for span in spans}  # as they were told: nobody corrects them
     # By itself a wrong clock makes a trace look slow, which keeps it.
     skewed = [Span("a"), Span("b")]
@@ -176,4 +184,7 @@ def test_an_endless_trace_is_let_go_and_counted(collector: str, tmp_path: Any) -
         give(gateway, [ordinary])
         fleet.eventually(lambda: fleet.kept(gateway))
         assert {one.trace for one in fleet.kept(gateway)} == {ordinary.trace}
-        assert fleet.eventually(lambda: gateway.own("otelcol_processor_tail_sampling_traces_dropped_too_large")) == 1
+        assert (
+            fleet.eventually(lambda: gateway.own("otelcol_processor_tail_sampling_traces_dropped_too_large"))
+            == 1
+        )

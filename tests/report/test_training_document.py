@@ -12,6 +12,7 @@ from otel_llm.report.training import write_run
 from otel_llm.report.training.choosing import choose, levels
 from otel_llm.report.training.gathering import EVALUATION, NO_SPREAD, UNCONSUMED, UNSCORED, Sample
 from otel_llm.store import StoreReader
+from tests.cli.spans import call
 from tests.report.document import Page
 from tests.report.test_untrusted import HOSTILE
 from tests.report.training import COMPONENTS, Run
@@ -248,6 +249,24 @@ def test_a_very_long_answer_is_cut_and_says_so(report):
     longest = max((text for one in rollouts(page) for text in said(one)), key=len)
     assert 200_000 < len(longest) < 200_100
     assert longest.endswith("[the report leaves out 100,000 more characters]")
+
+
+def test_a_rollout_with_a_trace_of_its_own_is_told_by_its_calls(report):
+    made = Run(steps=1, ranks=1, groups=1, size=2, content=False).train()
+    one = next(s for s in made.all_spans() if s.name == "rollout")
+    one.trace_id, one.parent_id = "c" * 32, None
+    words = '[{"role":"%s","parts":[{"type":"text","content":"%s"}]}]'
+    asked = {
+        sc.INPUT_MESSAGES: words % ("user", "how much?"),
+        sc.OUTPUT_MESSAGES: words % ("assistant", "forty"),
+    }
+    made.spans[0].append(call(77, trace_id=one.trace_id, more=asked))
+    made.spans[0][-1].parent_id = one.span_id
+    page, written = report(made)
+    assert written.with_content == 1
+    assert [one["said"] for one in rollouts(page) if one["said"]] == [
+        [("user", "how much?"), ("assistant", "forty")]
+    ]
 
 
 def test_token_details_are_there_where_they_were_kept(report):

@@ -61,7 +61,8 @@ class Trained:
         return [
             span
             for span in self.spans
-            if span.name == name and all(span.attributes.get(key) == value for key, value in attributes.items())
+            if span.name == name
+            and all(span.attributes.get(key) == value for key, value in attributes.items())
         ]
 
     def parent_of(self, span: Any) -> Any:
@@ -149,7 +150,9 @@ def _server(name: str) -> subprocess.Popen[str]:
 
 
 @cache
-def _train(name: str, ranks: int, off: bool, trainer: str, case: str, config: str, instrument: str) -> Trained:
+def _train(
+    name: str, ranks: int, off: bool, trainer: str, case: str, config: str, instrument: str
+) -> Trained:
     number = len(list((scratch() / name).iterdir()))
     folder = scratch() / name / f"{number}-{trainer}-{case.replace(' ', '_').replace(':', '_')}"
     arguments = [

@@ -46,7 +46,10 @@ def test_each_loss_links_the_rollouts_whose_tokens_were_in_its_batch(train, trai
             assert found <= rollouts.keys()
             assert len(found) == len(batch["rows"])
             told = sorted(
-                (list(rollouts[one].attributes[sc.SAMPLE_TOKEN_IDS]), rollouts[one].attributes[sc.SAMPLE_ADVANTAGE])
+                (
+                    list(rollouts[one].attributes[sc.SAMPLE_TOKEN_IDS]),
+                    rollouts[one].attributes[sc.SAMPLE_ADVANTAGE],
+                )
                 for one in found
             )
             assert told == sorted(zip(batch["rows"], batch["advantages"], strict=True))

@@ -47,7 +47,7 @@ def test_every_trainer_is_the_same_and_has_the_skeleton(train, trainer):
     assert names.count("optimizer") == 3
     assert names.count("backward") == 3
     assert names.count("checkpoint") >= 1
-    assert names.count("evaluation") == 1
+    assert names.count("evaluation") == len([row for row in on.first["history"] if "eval_runtime" in row]) > 0
     assert len(on.named("loss", **{sc.TRAIN_MICRO_STEP: 0})) == 3
     run = next(span for span in on.spans if span.name.startswith("training_run"))
     assert run.attributes[sc.RL_ALGORITHM] == trainer
@@ -66,14 +66,19 @@ SEAMS = (
 def test_a_seam_that_breaks_is_switched_off_alone_and_training_goes_on(train, seam, how):
     if (how, seam) == ("break after", "reward functions"):
         pytest.skip("its second half is that of every part")
-    settings = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2, "eval_strategy": "steps", "eval_steps": 1}
+    settings = {
+        "max_steps": 2,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+    }
     on = train(case=f"{how}:{seam}", **settings)
-    off = train(off=True, case="evaluates", **settings)
     plain = train(case=f"{how}:{seam}", off=True, **settings)
     assert on.figures() == plain.figures()
     for name in ("error", "weights", "random", "learned"):
         assert on.first[name] == plain.first[name]
-    assert off.first["error"] is None
+    assert on.first["error"] is None
     assert on.first["seams"][seam].startswith("failed")
     others = {name: state for name, state in on.first["seams"].items() if name != seam}
     assert not [name for name, state in others.items() if "failed" in state]

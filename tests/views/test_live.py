@@ -309,3 +309,31 @@ def test_a_sink_that_refuses_at_the_end_is_given_time_to_end_by_itself():
     assert time.monotonic() - began < 2.9
     assert ended_with[0] > 1
     assert drops.counts()["row", "refusing_unsettled"] == 1
+
+
+def test_a_library_that_wants_to_end_the_program_ends_nothing(installed, tmp_path):
+    class Exiting(Recording):
+        times = 1
+
+        def write(self, batch):
+            if self.times:
+                self.times -= 1
+                raise SystemExit(2)
+            return Recording.write(self, batch)
+
+    sink = Exiting()
+    live = LiveSink("exiting", lambda options: sink)
+    live.spans(ended(3))
+    assert live.close(5)
+    assert len(sink.rows("calls")) == 3
+
+
+def test_a_thread_that_dies_is_told_of():
+    class Dying(Recording):
+        def write(self, batch):
+            raise KeyboardInterrupt
+
+    live = LiveSink("dying", Dying)
+    live.spans(ended(1))
+    assert not live.close(5)
+    assert drops.counts()["internal_error", "sink dying: its thread"] == 1

@@ -155,8 +155,7 @@ def _put(there: dict[str, Any], item: Any) -> None:
 
 
 def runs(base: Path, *, torn: bool = False) -> list[OfflineRun]:
-    """All run directories below a directory, in the order of their names."""
-    found = sorted(
-        path for path in (base / "wandb").glob("*run-*") if path.is_dir() and not path.is_symlink()
-    )
+    """All run directories below a directory, in the order in which they were begun."""
+    found = [path for path in (base / "wandb").glob("*run-*") if path.is_dir() and not path.is_symlink()]
+    found.sort(key=lambda path: path.name.partition("run-")[2])
     return [OfflineRun.load(path, torn=torn) for path in found]

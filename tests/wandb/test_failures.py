@@ -16,6 +16,7 @@ from tests.wandb.conftest import PROGRAMS, TIMEOUT_S, Program
 from tests.wandb.expected import assert_equal, of_store
 from tests.wandb.offline import runs
 from tests.wandb.server import WandbServer
+from tests.wandb.test_replay import wait_for_core
 
 KEY = "k" * 40
 
@@ -180,12 +181,18 @@ def test_a_server_that_fails_does_not_hold_the_program_and_the_run_is_whole_on_d
     assert_equal(tmp_path / "store", [run], artifacts=False)
 
 
-def test_a_core_that_dies_at_the_end_leaves_the_run_whole_on_disk(program: Program, tmp_path: Path) -> None:
+def test_a_core_that_dies_again_and_again_loses_nothing_that_replay_does_not_bring(
+    program: Program, tmp_path: Path, replay: Program
+) -> None:
     with WandbServer(panics=True) as server:
         done = program("failing.py", "none", **online(server))
     assert done.returncode == 0
-    found = runs(tmp_path, torn=True)
-    assert_equal(tmp_path / "store", found, artifacts=False)
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["raised"] == []
+    wait_for_core(tmp_path)
+    again = replay()
+    assert again.returncode == 0, again.stderr
+    assert_equal(tmp_path / "store", runs(tmp_path, torn=True), artifacts=False)
 
 
 def test_a_disabled_run_writes_nothing_and_settles_nothing(

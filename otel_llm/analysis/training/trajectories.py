@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_llm import semconv as sc
@@ -42,13 +43,13 @@ def conversation_of(one: RolloutRecord, spans: Sequence[StoredSpan]) -> list[tup
         spans: it and what is below it.
     """
     said = one.conversation
-    if said:
-        return said
     calls = [span for span in spans if span.attributes.get(sc.OPERATION_NAME) in CALL_OPERATIONS]
     own = next((span for span in spans if span.span_id == one.span.span_id), None)
-    if own is None or not calls:
-        return []
+    if one.output_messages or own is None or not calls:
+        return said
     from otel_llm.views.conversations import conversation
 
-    given, followed = conversation(own, calls)
-    return [*turns(given), *turns(followed)]
+    # The program told the prompt alone, if anything: the calls have it, and what followed.
+    silent = replace(own, attributes={k: v for k, v in own.attributes.items() if k != sc.INPUT_MESSAGES})
+    given, followed = conversation(silent, calls)
+    return [*turns(given), *turns(followed)] or said

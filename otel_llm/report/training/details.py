@@ -75,6 +75,10 @@ class Details:
         places = {sample.span: number for number, sample in enumerate(self._gathered.samples)}
         texts: dict[str, str] = {}
         silent: list[int] = []
+        of_steps = {trace for step in self._gathered.steps for trace in step.trace_ids}
+        own_trace = {
+            n for n, sample in enumerate(self._gathered.samples) if sample.span.trace_id not in of_steps
+        }
         for one in each_rollout(self._reader, self._gathered.run.run_id):
             number = places.get(one.span)
             if number is None:
@@ -83,12 +87,13 @@ class Details:
             self._rollouts[number] = bytes(memoryview(self._rollout(one)))
             if number not in self._chosen:
                 continue
-            said = one.conversation
-            if said:
-                self._keep(number, said, texts)
-            elif len(silent) < _MAX_TRACES and one.turns is not None and one.turns > 1:
+            if one.output_messages or number not in own_trace:
+                self._keep(number, one.conversation, texts)
+            else:
                 silent.append(number)
-        for number in silent:
+        # Each of these is a trace to look up, so there is a limit; the most surprising ones come first.
+        silent.sort(key=lambda number: -abs(self._gathered.samples[number].surprise or 0.0))
+        for number in silent[:_MAX_TRACES]:
             self._ask_calls(number, texts)
 
     def _ask_calls(self, number: int, texts: dict[str, str]) -> None:
@@ -99,11 +104,11 @@ class Details:
         if own is not None:
             from otel_llm.analysis.training.making import rollout
 
-            said = conversation_of(rollout(own), spans)
-            if said:
-                self._keep(number, said, texts)
+            self._keep(number, conversation_of(rollout(own), spans), texts)
 
     def _keep(self, number: int, said: Said, texts: dict[str, str]) -> None:
+        if not said:
+            return
         # Prompts are the same for all of a group: one copy of each is enough.
         self._said[number] = [
             (_clean(role), texts.setdefault(cut, cut)) for role, cut in ((r, _cut(t)) for r, t in said)

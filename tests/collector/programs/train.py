@@ -14,7 +14,11 @@ import otel_llm
 from otel_llm_trl import semconv as trl
 
 STEPS, SAID = int(sys.argv[1]), sys.argv[2]
-FAILS, EXTREME, BEST = 3, 5, 7  # steps: one whose loss fails, one with an extreme reward, one with an extreme advantage
+FAILS, EXTREME, BEST = (
+    3,
+    5,
+    7,
+)  # steps: one whose loss fails, one with an extreme reward, one with an extreme advantage
 
 otel_llm.instrument(service_name="grpo", content="full", store_content="full")
 chance = random.Random(7)
@@ -41,7 +45,9 @@ with otel_llm.training_run("grpo-of-the-tests", algorithm="grpo", model="tiny"):
         with otel_llm.part("reward"):
             time.sleep(0.005)
             for one, reward, advantage in zip(rollouts, rewards, advantages, strict=True):
-                one.reward("correct", reward, explanation=f"{SAID} why").total_reward(reward).advantage(advantage)
+                one.reward("correct", reward, explanation=f"{SAID} why").total_reward(reward).advantage(
+                    advantage
+                )
         metrics.rollouts(rewards, kl=[0.1 * reward for reward in rewards], advantages=advantages)
         try:
             with otel_llm.loss(rollouts) as loss:

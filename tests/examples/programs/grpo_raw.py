@@ -49,7 +49,13 @@ def batch_loss(original, batch, policy, *args, **kwargs):
 
 
 def grpo_loss(original, logprobs, old, reference, advantages, mask, **kwargs):
-    tensors = {"logprobs": logprobs, "old": old, "reference": reference, "advantages": advantages, "mask": mask}
+    tensors = {
+        "logprobs": logprobs,
+        "old": old,
+        "reference": reference,
+        "advantages": advantages,
+        "mask": mask,
+    }
     losses.append({name: array(value) for name, value in tensors.items()} | kwargs)
     return original(logprobs, old, reference, advantages, mask, **kwargs)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from typing import Any
-
 
 extra: dict[str, Any] = {}
 """What a case has to tell besides."""
@@ -51,6 +51,10 @@ def constant(completions: Any, **_: Any) -> list[float]:
     return [1.0 for _ in completions]
 
 
+def by_rank(completions: Any, **_: Any) -> list[float]:
+    return [float(os.environ.get("RANK", "0")) for _ in completions]
+
+
 def _text(completion: Any) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
@@ -65,6 +69,7 @@ REWARDS: dict[str, list[Any]] = {
     "too_few": [too_few],
     "tensor": [tensor],
     "constant": [constant],
+    "by_rank": [by_rank],
 }
 
 
@@ -127,7 +132,8 @@ def _with_tool_calls(trl: Any, names: list[str]) -> None:
         message: dict[str, Any] = {"role": "assistant", "content": f"{len(ids)} tokens"}
         if len(more["prefix"]) < LONGEST_PROMPT and asked["n"] % 2:
             message["tool_calls"] = [
-                {"type": "function", "function": {"name": name, "arguments": arguments[name]}} for name in names
+                {"type": "function", "function": {"name": name, "arguments": arguments[name]}}
+                for name in names
             ]
         return message
 
@@ -225,6 +231,8 @@ def _online(options: Any, trl: Any, capture: Any) -> tuple[Any, Any]:
         kind = otel_llm_trl.EnhancedGRPOTrainer
     rows = Dataset.from_list(_rows(case))
     more: dict[str, Any] = {}
+    if case == "arguments":
+        more |= {"log_trajectory_samples": 2, "log_token_details": True}
     if case == "subclass":
         kind = _subclass(kind)
     if case == "callback":
@@ -238,7 +246,11 @@ def _online(options: Any, trl: Any, capture: Any) -> tuple[Any, Any]:
         more["processing_class"] = tokenizer
         _with_tool_calls(trl, ["add", "shout", "divide"] if case == "tools" else ["guess"])
         more |= {"tools": [add, shout, divide]} if case == "tools" else {"environment_factory": Guessing}
-        options.config = {"max_completion_length": 48, "generation_kwargs": {"max_new_tokens": 8}, **options.config}
+        options.config = {
+            "max_completion_length": 48,
+            "generation_kwargs": {"max_new_tokens": 8},
+            **options.config,
+        }
     if case == "rollout_func":
         more["rollout_func"] = rollouts
     args = _config(
@@ -256,7 +268,7 @@ def _online(options: Any, trl: Any, capture: Any) -> tuple[Any, Any]:
         reward_funcs=REWARDS.get(case, REWARDS["plain"]),
         args=args,
         train_dataset=rows,
-        eval_dataset=rows.select(range(4)) if case == "evaluates" else None,
+        eval_dataset=rows.select(range(4)) if args.eval_strategy != "no" else None,
         **more,
     )
     return trainer, _run(case)

@@ -42,7 +42,9 @@ def main(options: argparse.Namespace, *, imported: bool) -> None:
         import otel_llm
 
         otel_llm.instrument(**{"store": options.output / "store", "content": "full", **options.instrument})
-        assert imported or not {"torch", "transformers", "trl"} & sys.modules.keys(), "imported for the program"
+        assert imported or not {"torch", "transformers", "trl"} & sys.modules.keys(), (
+            "imported for the program"
+        )
         cases.break_on_purpose(options.case)
     import torch
     import transformers

@@ -169,7 +169,8 @@ function numbersSection() {
   if (!DATA.curves.length) return null;
   const [node, body, tools] = card("numbers", "Any number", "Everything that the trainer logged, under its own names.");
   const shown = new Set(Object.values(DATA.roles));
-  let chosen = (DATA.curves.find((curve) => !shown.has(curve.name)) ?? DATA.curves[0]).name;
+  const told = (curve) => curve.values.filter(known).length;
+  let chosen = (DATA.curves.find((curve) => !shown.has(curve.name) && told(curve) > 1) ?? DATA.curves[0]).name;
   const current = () => DATA.curves.find((curve) => curve.name === chosen);
   const made = chart("A number over steps", 220, () => overSteps([...seriesOf(current()), ...resumeMarks()], { legendOf: (place) => rowsOf(current(), place) }), pickable);
   const select = el("select", { "aria-label": "Number", onchange: () => {

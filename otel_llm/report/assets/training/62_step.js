@@ -132,7 +132,7 @@ function groupTable(samples, names) {
     { title: "Group", head: true, value: (r) => r.group, show: (r) => [names[r.group] ?? `group ${r.group + 1}`, r.flat && el("span.pill.warn", { style: { "margin-left": "8px" } }, "no spread")] },
     { title: "Rewards", show: (r) => strip(r.members.map((one) => ROLLOUTS.reward[one]), low, high) },
     { title: "Mean", num: true, value: (r) => r.mean, show: (r) => figure(r.mean) },
-    { title: "Spread", num: true, value: (r) => r.std, show: (r) => figure(r.std) },
+    { title: "Spread", num: true, value: (r) => r.std, show: (r) => figure(r.flat ? 0 : r.std) },
     { title: "Samples", num: true, value: (r) => r.members.length },
   ], rows, { tall: rows.length > 10, caption: "Groups of the step", onrow: (r) => explore({ step: picked, group: r.group }) }));
 }
