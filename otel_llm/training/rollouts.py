@@ -68,6 +68,12 @@ class RolloutScope(TrainingScope):
             waiting.append(self)
         return self
 
+    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """Tell something about it, as `TrainingScope.set`; `prompt` and `response` are content, as for `content`."""
+        if "prompt" in more or "response" in more:
+            self.content(prompt=more.pop("prompt", None), response=more.pop("response", None))
+        return super().set(attributes, **more)
+
     # --- what is known of it --------------------------------------------------------------------------
 
     def reward(

@@ -6,6 +6,7 @@ The names that programs use are in `otel_llm.training`; the mechanism of scopes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from opentelemetry import trace as trace_api

@@ -215,3 +215,13 @@ def test_breaking_what_holds_them_does_not_reach_the_program(
             pass
         one.reward("x", 1)
     assert drops.counts()
+
+
+def test_prompt_and_response_are_content_however_they_are_told() -> None:
+    with testing.capture(metrics=False, content="full") as captured:
+        with otel_llm.rollout("a", prompt="2+2", response="3") as one:
+            one.set(response="4", mine=1)
+        (span,) = [span for span in captured.spans() if span.name == "rollout"]
+    assert '"2+2"' in span.attributes[sc.INPUT_MESSAGES]
+    assert '"4"' in span.attributes[sc.OUTPUT_MESSAGES]
+    assert span.attributes[sc.CUSTOM_PREFIX + "mine"] == 1

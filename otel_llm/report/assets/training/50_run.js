@@ -28,7 +28,7 @@ const signedFigure = (value) => (known(value) ? `${value < 0 ? "−" : "+"}${fig
 const PART_COLOURS = {
   generation: ["#2b6cb0", "#6fb1f5"], weight_sync: ["#0f7f83", "#4fcdd0"], logprobs: ["#8d63c6", "#c2a1f2"], rewards: ["#b87a00", "#efbb55"],
   advantages: ["#97266d", "#ec82c4"], loss: ["#c05621", "#f29a66"], backward: ["#b83232", "#ff8b85"], optimizer: ["#2f855a", "#5fcf94"],
-  checkpoint: ["#6b5b00", "#d4c04a"], evaluation: ["#5a3fb0", "#ab97fb"], other: ["#7b8794", "#a3afbb"],
+  checkpoint: ["#6b5b00", "#d4c04a"], data: ["#7a4a21", "#d3a377"], evaluation: ["#5a3fb0", "#ab97fb"], other: ["#7b8794", "#a3afbb"],
 };
 function partColour(part) {
   return shade(PART_COLOURS[part] ?? PALETTE[Math.max(0, DATA.times.parts.indexOf(part)) % PALETTE.length]);
