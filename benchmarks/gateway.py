@@ -11,7 +11,7 @@ them, until the last has been decided and handed on; with tail sampling, without
 sink of its own takes what leaves. The gateway's own CPU time is given, since load and sink share the machine with it: 2
 cores divided by that is what it does on 2 cores of its own.
 
-`overload`: twice that rate for as long, with a limit on memory: the largest resident size, what was refused, and that
+`overload`: twice that rate for as long, with a limit on memory: the most memory, what was refused, and that
 all of it arrived because the senders came again.
 
 `outage`: an agent, a steady rate, and a gateway that is away for 600 s, divided by `--scale`, with a queue that is as
@@ -31,7 +31,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from otel_llm import semconv as sc
@@ -183,7 +183,7 @@ class Watched(threading.Thread):
         while not self.done.wait(0.2):
             self.most = max(self.most, self.program.rss_mib())
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -192,59 +192,55 @@ class Watched(threading.Thread):
         self.join()
 
 
+def through(one: Collector) -> float:
+    """Spans that have come as far as the second half."""
+    return one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers")
+
+
 def finished(one: Collector, spans: int) -> bool:
-    """Whether everything that was taken has gone through: decided, and nothing waits."""
-    through = one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers")
+    """Whether everything that was taken has been decided, if it is, and nothing waits."""
     waiting = one.own("otelcol_exporter_queue_size")
     undecided = one.own("otelcol_processor_tail_sampling_sampling_traces_on_memory")
     decided = one.own(DECIDED)
-    return through >= spans and waiting == 0 and (undecided == 0 or decided >= spans / SPANS)
+    return through(one) >= spans and waiting == 0 and (undecided == 0 or decided >= spans / SPANS)
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
 def rate(options: argparse.Namespace) -> float:
-    """Measure what it takes with sampling, without, and with the content left in."""
+    """Measure what it takes with sampling, without, and with the content left in; the first is returned."""
     print(
         "\n| gateway | spans a second, all on this machine | CPU a span | on 2 cores of its own | largest |"
     )
     print("| --- | --- | --- | --- | --- |")
-    first = 0.0
-    for name, more in (
-        ("tail sampling, 10 % kept", ()),
-        ("no sampling, all kept", (WITHOUT_SAMPLING,)),
-        ("tail sampling, content left in and searched for secrets", (WITH_CONTENT,)),
-    ):
-        with tempfile.TemporaryDirectory() as scratch:
-            taker, at = sink(Path(scratch))
-            with (
-                taker,
-                gateway(
-                    Path(scratch) / "gateway", at, *more, GATEWAY_MEMORY_MIB="4096", GATEWAY_SPIKE_MIB="512"
-                ) as one,
-            ):
-                load(one.otlp, 2, 1)  # warm
-                fleet.eventually(lambda: finished(one, 0), seconds=60)
-                time.sleep(1)
-                before_cpu, before = (
-                    one.cpu_seconds(),
-                    one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers"),
-                )
-                began = time.monotonic()
-                with Watched(one) as watched:
-                    sent, _ = load(one.otlp, options.seconds, options.senders)
-                    through = lambda: (
-                        one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers") - before >= sent
-                    )  # noqa: E731
-                    fleet.eventually(through, seconds=300)
-                    took = time.monotonic() - began
-                    fleet.eventually(lambda: finished(one, sent), seconds=120, every=0.5)
-                cpu = (one.cpu_seconds() - before_cpu) / sent
-        first = first or sent / took
-        print(
-            f"| {name} | {sent / took:,.0f} | {cpu * 1e6:.0f} us | {2 / cpu:,.0f} | {watched.most:,.0f} MiB |",
-            flush=True,
+    found = [
+        _rate(options, name, *more)
+        for name, more in (
+            ("tail sampling, 10 % kept", ()),
+            ("no sampling, all kept", (WITHOUT_SAMPLING,)),
+            ("tail sampling, content left in and searched for secrets", (WITH_CONTENT,)),
         )
-    return first
+    ]
+    return found[0]
+
+
+def _rate(options: argparse.Namespace, name: str, *more: str) -> float:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        taker, at = sink(folder)
+        limits = {"GATEWAY_MEMORY_MIB": "4096", "GATEWAY_SPIKE_MIB": "512"}
+        with taker, gateway(folder / "gateway", at, *more, **limits) as one:
+            warm, _ = load(one.otlp, 2, 1)
+            fleet.eventually(lambda: through(one) >= warm, seconds=60)
+            cpu, began = one.cpu_seconds(), time.monotonic()
+            with Watched(one) as watched:
+                sent, _ = load(one.otlp, options.seconds, options.senders)
+                fleet.eventually(lambda: through(one) >= warm + sent, seconds=300)
+                took = time.monotonic() - began
+                fleet.eventually(lambda: finished(one, warm + sent), seconds=120, every=0.5)
+            each = (one.cpu_seconds() - cpu) / sent
+    columns = f"{sent / took:,.0f}", f"{each * 1e6:.0f} us", f"{2 / each:,.0f}", f"{watched.most:,.0f} MiB"
+    print(f"| {name} | {' | '.join(columns)} |", flush=True)
+    return sent / took
 
 
 def overload(options: argparse.Namespace, at_most: float) -> None:
@@ -264,10 +260,10 @@ def overload(options: argparse.Namespace, at_most: float) -> None:
             with Watched(one) as watched:
                 sent, refused = load(one.otlp, options.seconds, options.senders * 2, 2 * at_most)
                 fleet.eventually(lambda: finished(one, sent), seconds=300, every=0.5)
-            arrived = one.own("otelcol_receiver_accepted_spans", receiver="otlp/peers")
+            arrived = through(one)
     print(
         f"\nTwice that ({2 * at_most:,.0f} a second offered) with a limit of {memory} MiB: {sent:,} spans taken,"
-        f" {arrived:,.0f} decided, {refused:,} requests refused and sent again; at most {watched.most:,.0f} MiB resident."
+        f" {arrived:,.0f} decided, {refused:,} requests refused and sent again; at most {watched.most:,.0f} MiB of memory."
     )
     assert arrived >= sent, "spans were lost"
 
@@ -329,7 +325,7 @@ def outage(options: argparse.Namespace) -> None:
     print(
         f"\nGateway away for {away:.0f} s (600 s / {options.scale}) at {options.rate} spans a second of 2 kB, agent killed"
         f" and started in the middle, queue {queue / 2**20:.0f} MiB (4 GiB / {options.scale}): {len(wanted):,} spans sent,"
-        f" {waited / 2**20:.0f} MiB waited, sent on {drained:.1f} s after it was back; {len(wanted - set(found))} lost,"
+        f" {waited / 2**20:.0f} MiB waited and were sent within {drained:.1f} s beside the traffic that went on; {len(wanted - set(found))} lost,"
         f" {len(found) - len(set(found))} twice, {failed:.0f} counted as failed."
     )
     assert wanted <= set(found), "spans were lost"
@@ -343,7 +339,7 @@ def main() -> int:
     parser.add_argument("what", nargs="?", choices=["all", "rate", "overload", "outage"], default="all")
     parser.add_argument("--seconds", type=float, default=15, help="of load")
     parser.add_argument("--senders", type=int, default=2)
-    parser.add_argument("--memory", type=int, default=512, help="MiB, the gateway's limit under overload")
+    parser.add_argument("--memory", type=int, default=512, help="overload: MiB, the gateway's limit")
     parser.add_argument(
         "--offered", type=float, default=0, help="overload: spans a second that count as once"
     )

@@ -5,12 +5,14 @@ python check_rewards.py --picture docs/images/grpo_rewards.png
 
 import argparse
 import os
-import subprocess
+import socket
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -18,7 +20,15 @@ from typing import Final
 
 from otel_llm.store import StoreReader
 
-LOOPS: Final = ("base", "dr_grpo", "accelerate_loop", "accelerate_ddp", "multiturn_qa", "math_python")
+LOOPS: Final = (
+    "base",
+    "dr_grpo",
+    "accelerate_loop",
+    "accelerate_ddp",
+    "multiturn_qa",
+    "math_python",
+    "diplomacy_grpo",
+)
 SHARE: Final = 5
 """The first and the last fifth of the steps are compared."""
 
@@ -54,25 +64,52 @@ class Training:
 
 
 def train(one: Training, more: Sequence[str]) -> Training:
-    """Train in a process of its own, as a user would, and read the rewards from its store."""
-    here = Path(__file__).parent
+    """Train, in a process forked for this, and read the rewards from its store."""
+    argv = ["--no-wandb", "--seed", str(one.seed), "--checkpoint-interval", "0", *more]
+    argv += ["--frozen"] if one.is_frozen else []
     with TemporaryDirectory() as directory:
-        command = [str(here / f"{one.loop}.py"), "--no-wandb", "--seed", str(one.seed), *more]
-        command += ["--checkpoint-interval", "0", *(["--frozen"] if one.is_frozen else [])]
+        os.chdir(directory)
+        with Path("printed").open("w") as printed:
+            os.dup2(printed.fileno(), sys.stdout.fileno())
+        main = partial(import_module(one.loop).main, argv)
         if one.loop == "accelerate_ddp":
-            command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *command]
-        subprocess.run(
-            [sys.executable, *command],
-            cwd=directory,
-            env={"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **os.environ},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+            on_two_ranks(main)
+        else:
+            main()
         rows = sorted(
-            StoreReader(Path(directory) / ".otel_llm").series("rollouts/returns_mean"),
-            key=lambda row: row.time_ns,
+            StoreReader(Path(".otel_llm")).series("rollouts/returns_mean"), key=lambda row: row.time_ns
         )
+        os.chdir("/")
     return replace(one, rewards=[row.value for row in rows])
+
+
+def on_two_ranks(main: Callable[[], None]) -> None:
+    """Do what `torchrun --nproc_per_node 2` does, without importing everything again.
+
+    Raises:
+        RuntimeError: the other rank has failed.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }
+    other = os.fork()
+    os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if other else "1"
+    if not other:
+        code = 1
+        try:
+            main()
+            code = 0
+        finally:
+            os._exit(code)
+    main()
+    if os.waitpid(other, 0)[1]:
+        raise RuntimeError("rank 1 has failed")
 
 
 def table(runs: Sequence[Training]) -> str:
@@ -125,15 +162,19 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many train at a time")
     parser.add_argument("--picture", type=Path, help="where to draw them; needs matplotlib")
     args, more = parser.parse_known_args()
+    os.environ |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    import accelerate  # noqa: F401 (imported once, for all processes that are forked)
+    import transformers  # noqa: F401
+
     asked = [
-        Training(loop, seed, frozen) for loop, seed, frozen in product(args.loops, args.seeds, (False, True))
+        Training(loop, seed, is_frozen)
+        for loop, seed, is_frozen in product(args.loops, args.seeds, (False, True))
     ]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        runs = []
-        for one in pool.map(lambda one: train(one, more), asked):
-            print(
-                f"{one.loop} {one.seed} {'frozen' if one.is_frozen else ''}: {one.first:.2f} to {one.last:.2f}"
-            )
+    runs = []
+    with get_context("fork").Pool(args.jobs, maxtasksperchild=1) as pool:
+        for one in pool.imap(partial(train, more=more), asked):
+            how = "frozen" if one.is_frozen else "learning"
+            print(f"{one.loop} {one.seed} {how}: {one.first:.2f} to {one.last:.2f}", flush=True)
             runs.append(one)
     found = table(runs)
     print(f"\n{found}")

@@ -49,8 +49,8 @@ def wrapped_init(original: Callable[..., Any]) -> Callable[..., Any]:
             drops.internal_error("preparing ray.init")
         result = original(*args, **prepared)
         try:
-            if prepared is not kwargs:
-                _enable()
+            if prepared is not kwargs and not _is_client(args, kwargs):
+                _enable()  # only where workers can do it too: Ray's wrappers fail in those that cannot
         except Exception:
             drops.internal_error("after ray.init")
         return result
@@ -62,18 +62,21 @@ def _prepared(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any
     """Return the arguments with our part of the job's runtime environment; the program's own wins."""
     if runtime.current() is None:
         return kwargs  # type: ignore[return-value]
-    address = kwargs.get("address", args[0] if args else None)
     given = dict(kwargs.get("runtime_env") or {})
     ours: dict[str, Any] = {"env_vars": {**_environment(), **(given.get("env_vars") or {})}}
-    if given.get(_HOOK) is not None or (isinstance(address, str) and address.startswith("ray://")):
+    if _is_client(args, kwargs):
         drops.warn_once(
-            "ray-hook",
-            "this Ray job has %s: call otel_llm_ray.workers.start() in its workers, else they are not seen",
-            "a worker_process_setup_hook of its own" if given.get(_HOOK) is not None else "a remote client",
+            "ray-client", "workers of a ray:// client are not seen; start the driver in the cluster"
         )
     else:
-        ours[_HOOK] = worker_hook()
+        ours[_HOOK] = worker_hook(given.get(_HOOK))
     return {**kwargs, "runtime_env": {**given, **ours}}
+
+
+def _is_client(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Say whether a client from outside the cluster connects, whose job cannot be set up."""
+    address = kwargs.get("address", args[0] if args else None)
+    return isinstance(address, str) and address.startswith("ray://")
 
 
 def _environment() -> dict[str, str]:

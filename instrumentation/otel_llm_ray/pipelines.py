@@ -20,6 +20,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from opentelemetry import trace
+
 from otel_llm import drops, runtime
 from otel_llm.training.figures.logging_metrics import log_metrics
 from otel_llm_ray.joining import CONFIGURATION
@@ -52,6 +54,7 @@ class WandbRun:
         if active is not None and not told:
             told = {"store": active.settings.store}
         told["exporters"] = list(dict.fromkeys([*told.get("exporters", ()), WANDB]))
+        _end_this_call()
         runtime.shutdown()
         runtime.instrument(**told)
         from otel_llm_ray.workers import start
@@ -88,7 +91,20 @@ class WandbRun:
         Returns:
             Whether everything was written in time; what was not is in the store (`otel-llm replay --to wandb`).
         """
+        _end_this_call()
         return runtime.shutdown(timeout_s)
+
+
+def _end_this_call() -> None:
+    """End the span of the remote call that runs: what records it is about to stop."""
+    span: Any = trace.get_current_span()
+    if span.is_recording():
+        span.end()
+        span.end = _nothing  # Ray ends it once more when the call returns
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Do nothing."""
 
 
 class PipelineActor(WandbRun):

@@ -47,9 +47,26 @@ def otel_llm_worker():
 """
 
 
-def worker_hook() -> Callable[[], None]:
-    """Return the function, in a form that is sent as its code."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(SOURCE, "<otel_llm_ray>", "exec"), names)  # noqa: S102 (our own text, above)
-    hook: Callable[[], None] = names["otel_llm_worker"]
+BEFORE_THEIRS: Final = """
+def otel_llm_worker_and_theirs():
+    otel_llm_worker()
+    if isinstance(theirs, str):
+        import importlib
+        module, _, name = theirs.rpartition(".")
+        return getattr(importlib.import_module(module), name)()
+    return theirs()
+"""
+
+
+def worker_hook(theirs: Callable[[], object] | str | None = None) -> Callable[[], None]:
+    """Return the function, in a form that is sent as its code.
+
+    Args:
+        theirs: the program's own hook, to be run after ours: a function, or `module.function`.
+    """
+    names: dict[str, Any] = {"__name__": "__main__", "theirs": theirs}
+    source = SOURCE if theirs is None else SOURCE + BEFORE_THEIRS
+    exec(compile(source, "<otel_llm_ray>", "exec"), names)  # noqa: S102 (our own text, above)
+    name = "otel_llm_worker" if theirs is None else "otel_llm_worker_and_theirs"
+    hook: Callable[[], None] = names[name]
     return hook

@@ -28,15 +28,17 @@ class Seam:
         gives: what is lost without it, in words.
         works: whether our half is on.
         state: `active`, `not used yet`, `missing: …` or `failed: …`.
+        clear: takes away what other seams left for this one, where it is off; gets the arguments of the trainer's half.
     """
 
-    __slots__ = ("gives", "name", "state", "works")
+    __slots__ = ("clear", "gives", "name", "state", "works")
 
     def __init__(self, name: str, gives: str) -> None:
         self.name = name
         self.gives = gives
         self.works = True
         self.state = UNSEEN
+        self.clear: Callable[[tuple[Any, ...], Mapping[str, Any]], None] | None = None
 
     def found(self) -> None:
         """Note that it is there."""
@@ -109,13 +111,17 @@ def around(seam: Seam, enter: Enter, original: Callable[..., Any]) -> Callable[.
 
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not seam.works:
-            return original(self, *args, **kwargs)
         after: After | None = None
         try:
-            after = enter(self, args, kwargs)
+            if seam.works:
+                after = enter(self, args, kwargs)
         except Exception:
             seam.broke()
+        if not seam.works and seam.clear is not None:
+            try:
+                seam.clear(args, kwargs)
+            except Exception:
+                drops.internal_error(f"clearing up after the TRL seam {seam.name}")
         if after is None:
             return original(self, *args, **kwargs)
         try:

@@ -23,6 +23,13 @@ def loss(trainer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Loss
     return Loss(session, inputs)
 
 
+def clear(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Take the column of numbers out of a batch for good, where no loss is recorded."""
+    inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+    if isinstance(inputs, dict):
+        inputs.pop(KEY, None)
+
+
 class Loss(Part):
     """A loss while it is computed.
 

@@ -38,6 +38,8 @@ SEAMS: Final[Mapping[str, Seam]] = {
     )
 }
 
+SEAMS["loss"].clear = losses.clear
+
 _BASE: Final = ("transformers", "torch", "accelerate", "builtins")
 
 Members = tuple[tuple[str, tuple[tuple[str, Enter], ...]], ...]

@@ -231,7 +231,6 @@ def record(session: Session, number: int | None, figures: Mapping[str, Any]) -> 
         step_series.record(
             scalars,
             source=SOURCE,
-            run=str(inherited.get(names.RUN_ID, "")) or None,
             attributes={
                 key: inherited[key]
                 for key in (names.RUN_ID, names.RUN_ATTEMPT, names.RANK)

@@ -14,6 +14,9 @@ from otel_llm.cli.text import fit, one_line, width, wrap
 
 _MARKS: Final = {"good": "✓", "bad": "✗", "": " ", "quiet": " "}
 
+_WORKING: Final = frozenset({"patched", "active"})
+_WRONG: Final = ("failed", "missing")
+
 Fact = tuple[str, str, str]
 """(label, text, style)"""
 
@@ -87,7 +90,8 @@ def _patched(status: Mapping[str, Any]) -> Iterable[Fact]:
         yield name, f"{state}  ({where})", "good" if state == "installed" else "bad"
         for client, seam in status.get("seams", {}).get(name, {}).items():
             seam = str(seam)  # noqa: PLW2901 (as text)
-            yield f"  {client}", seam, "good" if seam == "patched" else "bad" if "failed" in seam else "quiet"
+            style = "good" if seam in _WORKING else "bad" if seam.startswith(_WRONG) else "quiet"
+            yield f"  {client}", seam, style
     if not status.get("found"):
         yield "nothing", "no instrumentor of ours is installed", "bad"
     for what, number in status.get("dropped", {}).items():

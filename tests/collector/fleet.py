@@ -120,9 +120,11 @@ class Program:
         self.process = None
 
     def rss_mib(self) -> float:
+        """Memory of its own in MiB: without pages of files, such as its queue, which the kernel takes back."""
         assert self.process is not None
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+        found = re.search(r"RssAnon:\s+(\d+)", status)
+        return int(found[1]) / 1024 if found else 0.0
 
     def cpu_seconds(self) -> float:
         assert self.process is not None
@@ -136,7 +138,7 @@ class Program:
         self.stop(20)
 
 
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+.\dNnaAiIfFeE]+)", re.M)
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+.\dNnaAiIfFeE]+)", re.MULTILINE)
 
 
 @dataclass

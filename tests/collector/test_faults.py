@@ -69,6 +69,18 @@ def test_while_the_gateway_is_away_all_of_it_waits_on_disk(collector: str, tmp_p
         assert agent.own("otelcol_exporter_enqueue_failed_spans") == 0
 
 
+def test_an_agent_that_is_asked_to_end_keeps_on_disk_what_it_could_not_send(
+    collector: str, tmp_path: Path
+) -> None:
+    gateway = fleet.gateway(tmp_path / "gateway", KEEP_PERCENT="100")
+    agent = fleet.agent(tmp_path / "agent", gateway.otlp)
+    with agent:
+        sent = [span for _ in range(5) for span in _sent(agent)]
+    with agent, gateway:
+        assert arrive(sent, gateway)
+        assert len(ids(gateway)) == len(sent)
+
+
 def _sent(agent: Collector) -> list[Span]:
     spans = batch()
     fleet.send(agent, spans)
@@ -151,12 +163,13 @@ def test_while_one_of_two_gateways_is_dead_the_other_goes_on_and_nothing_is_lost
             spans = batch(20)
             assert fleet.post(one.otlp, fleet.encoded(spans), TOKEN) == 200
             sent += spans
-        # The living one's part has left long before the dead one is back.
-        assert fleet.eventually(lambda: len({span.id for span in sent} & set(ids(one))) > 100)
+        # The living one's part, about half, leaves while the other is dead.
+        there = fleet.eventually(lambda: len({span.id for span in sent} & set(ids(one))) > 150)
+        assert there
         assert one.own("otelcol_exporter_queue_size", exporter="load_balancing") > 0
         with other:
-            assert arrive(sent, one, other)
-            assert sorted(ids(one, other)) == sorted({*ids(one, other)})  # none twice
+            assert arrive(sent, one, other)  # some of them twice, as the page says
+            assert set(ids(one, other)) == {span.id for span in first + sent}
         assert one.own("otelcol_exporter_send_failed_spans", exporter="load_balancing") == 0
 
 
@@ -276,16 +289,16 @@ def test_above_its_memory_limit_an_agent_refuses_and_lives(collector: str, tmp_p
         assert gateway.rss_mib() < 400
 
 
-def test_a_queue_that_cannot_be_read_is_put_aside_and_the_agent_starts(
+def test_an_agent_does_not_start_over_a_queue_that_is_no_queue_and_says_so(
     collector: str, tmp_path: Path
 ) -> None:
-    gateway = fleet.gateway(tmp_path / "gateway", KEEP_PERCENT="100")
-    agent = fleet.agent(tmp_path / "agent", gateway.otlp)
+    agent = fleet.agent(tmp_path / "agent", NOWHERE)
     with agent:
         fleet.send(agent, batch())
-    for file in (tmp_path / "agent/queue").iterdir():
-        file.write_bytes(os.urandom(file.stat().st_size))
-    with agent, gateway:
-        spans = batch()
-        fleet.send(agent, spans)
-        assert arrive(spans, gateway)
+    [file] = [path for path in (tmp_path / "agent/queue").iterdir() if "traces" in path.name]
+    file.write_bytes(os.urandom(file.stat().st_size))
+    with pytest.raises(AssertionError, match="invalid database"):
+        agent.start()
+    file.rename(tmp_path / "put-aside")
+    with agent:
+        fleet.send(agent, batch())

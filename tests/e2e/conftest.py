@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from processes import ROOT, Jaeger, RunProgram, clean_environment, free_ports, running
+from processes import Jaeger, RunProgram, clean_environment, serving_jaeger
 
 
 @pytest.fixture(scope="session")
@@ -18,21 +18,8 @@ def jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
     binary = os.environ.get("OTEL_LLM_TEST_JAEGER")
     if not binary:
         pytest.skip("OTEL_LLM_TEST_JAEGER is not set: OTEL_LLM_TEST_JAEGER=$(tests/components/jaeger.sh)")
-    http, grpc, query, query_grpc, health = (f"127.0.0.1:{port}" for port in free_ports(5))
-    env = clean_environment(
-        {
-            "JAEGER_OTLP_HTTP": http,
-            "JAEGER_OTLP_GRPC": grpc,
-            "JAEGER_OTLP_GRPC_MIB": "4",  # what receivers take that nobody told otherwise
-            "JAEGER_QUERY_HTTP": query,
-            "JAEGER_QUERY_GRPC": query_grpc,
-            "JAEGER_HEALTH": health,
-        }
-    )
-    command = [binary, "--config", str(ROOT / "collector-config/jaeger.yaml")]
-    log = tmp_path_factory.mktemp("jaeger") / "log.txt"
-    with running(command, log, env, f"http://{query}/api/v3/services", seconds=60):
-        yield Jaeger({"http/protobuf": f"http://{http}", "grpc": f"http://{grpc}"}, f"http://{query}")
+    with serving_jaeger(binary, tmp_path_factory.mktemp("jaeger") / "log.txt") as jaeger:
+        yield jaeger
 
 
 @pytest.fixture(scope="session")

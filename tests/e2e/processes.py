@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from received import Received, eventually, spans_of
+from received import Received, Sink, eventually, spans_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,6 +118,61 @@ class Jaeger:
         asked = urllib.parse.urlencode({f"query.{key}": value for key, value in query.items()})
         found = fetch(f"{self.query}/api/v3/traces?{asked}")
         return {span.trace_id for span in spans_of(found["result"]["resourceSpans"])} if found else set()
+
+
+@contextmanager
+def serving_jaeger(binary: str, log: Path) -> Iterator[Jaeger]:
+    """A Jaeger on ports of its own until the end of the block."""
+    http, grpc, query, query_grpc, health = (f"127.0.0.1:{port}" for port in free_ports(5))
+    env = clean_environment(
+        {
+            "JAEGER_OTLP_HTTP": http,
+            "JAEGER_OTLP_GRPC": grpc,
+            "JAEGER_OTLP_GRPC_MIB": "4",  # what receivers take that nobody told otherwise
+            "JAEGER_QUERY_HTTP": query,
+            "JAEGER_QUERY_GRPC": query_grpc,
+            "JAEGER_HEALTH": health,
+        }
+    )
+    command = [binary, "--config", str(ROOT / "collector-config/jaeger.yaml")]
+    with running(command, log, env, f"http://{query}/api/v3/services", seconds=60):
+        yield Jaeger({"http/protobuf": f"http://{http}", "grpc": f"http://{grpc}"}, f"http://{query}")
+
+
+def vllm_command() -> Path | None:
+    """The `vllm` command of the environment that is named, or else of the one that the tests run in."""
+    folder = os.environ.get("OTEL_LLM_TEST_VLLM")
+    found = Path(folder) / "bin/vllm" if folder else shutil.which("vllm")
+    return None if found is None else Path(found)
+
+
+@contextmanager
+def serving_vllm(
+    vllm: Path, model: Path, sink: Sink, options: str, env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """The address of a vLLM that serves a model as `tiny` on the CPU and sends its spans to the sink."""
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    env = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": "2",
+        "OTEL_SERVICE_NAME": "vllm",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",  # ms
+        **env,
+    }
+    said = (
+        f"--host 127.0.0.1 --port {port} --otlp-traces-endpoint {sink.endpoint}/v1/traces --served-model-name tiny "
+        f"--enforce-eager --dtype float32 {options}"
+    )
+    command = [str(vllm), "serve", str(model), *said.split()]
+    # Ready in 40 s on two idle cores, in minutes where others use them too.
+    log = model.with_name(f"{model.name}-log.txt")
+    with running(command, log, clean_environment(env), f"{url}/v1/models", seconds=300):
+        yield url
 
 
 # `otel-llm run`, from a source tree on the path as well as installed.

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import ROOT, RunProgram, clean_environment, free_ports, running
-from received import CLIENT, ERROR, SERVER, UNSET, Received, Sink, eventually, otlp_sink
+from processes import ROOT, RunProgram, clean_environment, serving_vllm, vllm_command
+from received import CLIENT, ERROR, SERVER, UNSET, Received, eventually, otlp_sink
 
 pytestmark = pytest.mark.vllm
 
@@ -153,42 +149,13 @@ class Call:
     theirs: list[Received]
 
 
-@contextmanager
-def serving(vllm: Path, folder: Path, sink: Sink) -> Iterator[str]:
-    """The address of a vLLM that serves the tiny model on the CPU and sends its spans to the sink."""
-    [port] = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-    env = clean_environment(
-        {
-            "HF_HUB_OFFLINE": "1",
-            "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": "2",
-            "OTEL_SERVICE_NAME": "vllm",
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
-            "OTEL_BSP_SCHEDULE_DELAY": "200",  # ms
-        }
-    )
-    options = (
-        f"--host 127.0.0.1 --port {port} --otlp-traces-endpoint {sink.endpoint}/v1/traces --served-model-name tiny "
-        "--max-model-len 512 --max-num-seqs 4 --enforce-eager --dtype float32 "
-        "--enable-scale-out"  # for /inference/v1/generate
-    )
-    command = [str(vllm), "serve", str(folder / "model"), *options.split()]
-    # Ready in 40 s on two idle cores, in minutes where others use them too.
-    with running(command, folder / "log.txt", env, f"{url}/v1/models", seconds=300):
-        yield url
-
-
 @pytest.fixture(scope="module")
 def vllm() -> Path:
     """The `vllm` command of the environment that is named, or else of the one that the tests run in."""
-    folder = os.environ.get("OTEL_LLM_TEST_VLLM")
-    found = Path(folder) / "bin/vllm" if folder else shutil.which("vllm")
+    found = vllm_command()
     if found is None:
         pytest.skip("vLLM is neither installed nor named: OTEL_LLM_TEST_VLLM=$(tests/components/vllm.sh)")
-    return Path(found)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +167,8 @@ def calls(vllm: Path, run_program: RunProgram, tmp_path_factory: pytest.TempPath
         capture_output=True,
         env=clean_environment({"HF_HUB_OFFLINE": "1"}),
     )
-    with otlp_sink() as sink, serving(vllm, folder, sink) as url:
+    options = "--max-model-len 512 --max-num-seqs 4 --enable-scale-out"  # the last for /inference/v1/generate
+    with otlp_sink() as sink, serving_vllm(vllm, folder / "model", sink, options) as url:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
         sdk = run_program(PROGRAM, url, env=env)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import otel_llm
 from otel_llm import semconv as sc
 from otel_llm.store import StoredSpan, StoreReader
 
@@ -165,7 +166,7 @@ def test_each_step_has_its_rollouts_and_parts(loop: str, trained: Callable[..., 
         assert len(steps) == one.ranks
         assert len({step.trace_id for step in steps}) == 1, "a step is one trace over all ranks"
         assert all(sc.TRAIN_LOSS in step.attributes for step in steps)
-        kinds = {one.attributes[sc.SCOPE_KIND] for step in steps for one in one.below(step)}
+        kinds = {child.attributes[sc.SCOPE_KIND] for step in steps for child in one.below(step)}
         assert kinds >= {"generation", "logprobs", "advantages", "loss", "backward", "optimizer"}
         rollouts = one.of("rollout", number)
         assert Counter(span.attributes[sc.SAMPLE_GROUP] for span in rollouts) == dict.fromkeys(
@@ -242,7 +243,7 @@ def test_turns_and_tool_calls_of_a_rollout_are_in_its_trace(
         asked = [part for message in said for part in message["parts"] if part["type"] == "tool_call"]
         tools = [span for turn in turns for span in one.below(turn)]
         assert [span.name for span in tools] == [f"execute_tool {name}"] * len(asked)
-        assert [json.loads(span.attributes[sc.TOOL_ARGUMENTS]) for span in tools] == [
+        assert [json.loads(span.attributes[sc.TOOL_CALL_ARGUMENTS]) for span in tools] == [
             part["arguments"] for part in asked
         ]
         calls += len(tools)
@@ -295,11 +296,72 @@ def test_tensorboard_files_are_where_log_dir_says(tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere").rglob("events.out.tfevents.*"))
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_every_loop_has_every_option(loop: str, tmp_path: Path) -> None:
+def test_a_game_is_a_rollout_with_a_session_phases_and_orders(tmp_path: Path) -> None:
+    pytest.importorskip("diplomacy", reason="the diplomacy engine is not installed")
+    script = str(ROOT / "examples" / "grpo" / "diplomacy_grpo.py")
+    small = [
+        "--no-wandb",
+        "--steps",
+        "2",
+        "--group-size",
+        "3",
+        "--rollouts-per-step",
+        "2",
+        "--train-batch-size",
+        "3",
+        "--seed",
+        "5",
+    ]
+    execute(tmp_path, script, *small)
+    store = tmp_path / ".otel_llm"
+    spans = list(StoreReader(store).spans())
+    kinds = defaultdict(list)
+    for span in spans:
+        kinds[span.attributes.get(sc.SCOPE_KIND)].append(span)
+
+    sessions = sorted(otel_llm.read_sessions(store), key=lambda session: session.game_id)
+    assert [session.game_id for session in sessions] == [
+        f"episode-{step}-{group}-{index}" for step in (1, 2) for group in range(2) for index in range(3)
+    ], "only what is learned from is a session"
+    for session in sessions:
+        assert (session.status, session.is_grpo_training) == ("completed", True)
+        assert session.grpo_episode == int(session.game_id.split("-")[1])
+        assert session.interactions_by_type == {"order": 2}
+    for rollout in kinds["rollout"]:
+        name = rollout.attributes[sc.SAMPLE_ID]
+        mine = [span for span in spans if span.attributes.get(sc.SAMPLE_ID) == name]
+        phases = [span for span in mine if span.attributes[sc.SCOPE_KIND] == "phase"]
+        assert [span.attributes[sc.PHASE_NAME] for span in sorted(phases, key=lambda one: one.start_ns)] == [
+            "S1901M",
+            "F1901M",
+        ]
+        assert {span.attributes[sc.GAME_ID] for span in phases} == {f"episode-{name}"}
+        assert {span.attributes[sc.TRAIN_STEP] for span in mine} == {rollout.attributes[sc.TRAIN_STEP]}
+        assert all(sc.LEFT_OPEN not in span.attributes for span in mine)
+        (game,) = (span for span in mine if span.attributes[sc.SCOPE_KIND] == "game")
+        assert game.attributes[sc.GAME_REWARD] == pytest.approx(rollout.attributes[sc.SAMPLE_REWARD])
+    ids = {span.span_id for span in kinds["rollout"]}
+    assert {found for span in kinds["loss"] for found in linked(span)} == ids
+
+
+@pytest.mark.parametrize(
+    ("loop", "project"),
+    [
+        ("base", "tiny_grpo"),
+        ("dr_grpo", "drgrpo_experiment"),
+        ("accelerate_loop", "accelerate_grpo"),
+        ("accelerate_ddp", "grpo_accelerate_ddp"),
+        ("multiturn_qa", "tiny_grpo_multiturn_qa"),
+        ("math_python", "tiny_grpo_multiturn_tool_calling"),
+    ],
+)
+def test_every_loop_has_every_option_and_a_project_of_its_own(
+    loop: str, project: str, tmp_path: Path
+) -> None:
     told = execute(tmp_path, str(ROOT / "examples" / "grpo" / f"{loop}.py"), "--help")
     options = (
         "wandb no-wandb wandb-project run-name log-dir model-name lr group-size rollouts-per-step train-batch-size "
         "temperature max-length max-prompts checkpoint-interval seed steps store frozen"
     )
     assert [name for name in options.split() if f"--{name}" not in told] == []
+    assert f"default: {project}\n" in told

@@ -69,11 +69,30 @@ def test_workers_get_settings_run_and_hook(
     assert callable(told["runtime_env"]["worker_process_setup_hook"])
 
 
-def test_the_programs_own_hook_stays(fake_ray: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_programs_own_hook_runs_after_ours(fake_ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setitem(
+        sys.modules, "otel_llm_ray.workers", types.SimpleNamespace(start=lambda: ran.append("ours"))
+    )
+    theirs: Any = types.ModuleType("mine")
+    theirs.setup = lambda: ran.append("theirs")
+    monkeypatch.setitem(sys.modules, "mine", theirs)
     with testing.capture(instrumentations=()):
-        told = init(fake_ray, runtime_env={"worker_process_setup_hook": "mine.setup"})
+        for hook in ("mine.setup", theirs.setup):
+            init(fake_ray, runtime_env={"worker_process_setup_hook": hook})["runtime_env"][
+                "worker_process_setup_hook"
+            ]()
+    assert ran == ["ours", "theirs"] * 2
+
+
+def test_a_client_from_outside_keeps_its_tracing_off(fake_ray: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with testing.capture(instrumentations=()):
+        told = init(
+            fake_ray, address="ray://head:10001", runtime_env={"worker_process_setup_hook": "mine.setup"}
+        )
     assert told["runtime_env"]["worker_process_setup_hook"] == "mine.setup"
-    assert "otel_llm_ray.workers.start()" in caplog.text
+    assert not sys.modules["ray.util.tracing.tracing_helper"]._global_is_tracing_enabled  # type: ignore[attr-defined]
+    assert "ray://" in caplog.text
 
 
 def test_without_instrument_nothing_is_added(fake_ray: Any) -> None:

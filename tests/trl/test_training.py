@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
+
 import pytest
 
 from otel_llm import semconv as sc
+from tests.trl import runs
 
 BITS = ("error", "weights", "random", "learned", "callbacks", "extra")
 ODD = ("none", "only_none", "nan", "raises", "too_few", "tensor", "constant", "columns", "texts", "async")
@@ -83,3 +88,27 @@ def test_a_seam_that_breaks_is_switched_off_alone_and_training_goes_on(train, se
     others = {name: state for name, state in on.first["seams"].items() if name != seam}
     assert not [name for name, state in others.items() if "failed" in state]
     assert on.first["dropped"][f"seam: {seam}"] >= 1
+
+
+@pytest.mark.slow
+def test_torchrun_starts_it_and_trainers_are_imported_by_the_program_alone(train):
+    plain = train(ranks=2, off=True, max_steps=2)  # (skips where there is no environment)
+    folder = runs.scratch() / "torchrun"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    program = [str(runs.HERE / "programs" / "train.py"), str(runs.model("newest")), str(folder)]
+    ran = subprocess.run(
+        [runs.environment("newest") / "bin" / "python", "-m", "torch.distributed.run", "--nproc_per_node", "2",
+         "--master_port", port, *program, "--config", '{"max_steps": 2}'],
+        env={**runs.variables(runs.scratch() / "metadata"), "ACCELERATE_USE_CPU": "true"},
+        capture_output=True, text=True, timeout=runs.TIMEOUT, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    told = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+    on = runs.Trained(folder, tuple(told))
+    assert [on.figures(rank) for rank in range(2)] == [plain.figures(rank) for rank in range(2)]
+    assert [one["weights"] for one in told] == [one["weights"] for one in plain.ranks]
+    steps = on.named("training_step")
+    assert len(steps) == 4
+    assert len({step.trace_id for step in steps}) == 2

@@ -12,6 +12,7 @@ PROJECTS: Final = {
     "accelerate_ddp": "grpo_accelerate_ddp",
     "multiturn_qa": "tiny_grpo_multiturn_qa",
     "math_python": "tiny_grpo_multiturn_tool_calling",
+    "diplomacy_grpo": "diplomacy-grpo",
 }
 """The W&B project that each loop writes to, unless told otherwise."""
 
@@ -33,7 +34,9 @@ def parser(loop: str, about: str | None, **defaults: Any) -> argparse.ArgumentPa
         default=True,
         help="write a W&B run, offline where nobody is logged in; --no-wandb: TensorBoard in --log-dir",
     )
-    where.add_argument("--wandb-project", default=PROJECTS.get(loop, "tiny_grpo"))
+    where.add_argument(
+        "--wandb-project", default=PROJECTS.get(loop, "tiny_grpo"), help="default: %(default)s"
+    )
     where.add_argument("--run-name", help="what the run is called; default: W&B's choice")
     where.add_argument("--log-dir", type=Path, default=Path("logs"), help="TensorBoard's files")
     where.add_argument("--store", type=Path, default=Path(".otel_llm"), help="the local store of otel_llm")

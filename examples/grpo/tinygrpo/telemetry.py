@@ -16,15 +16,18 @@ def start(args: argparse.Namespace) -> None:
         otel_llm_wandb.configure(project=args.wandb_project, name=args.run_name)
     else:
         os.environ["OTEL_LLM_TENSORBOARD_DIR"] = str(args.log_dir)
+    exporters = ["wandb" if args.wandb else "tensorboard"]
+    if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ:  # a Collector, or Jaeger
+        exporters.append("otlp")
     otel_llm.instrument(
-        exporters=["wandb" if args.wandb else "tensorboard"],
+        exporters=exporters,
         store=args.store,
         content=args.content,
         service_name=f"grpo-{args.loop}",
     )
 
 
-def run(args: argparse.Namespace, policy: Any, algorithm: str) -> Any:
+def run(args: argparse.Namespace, policy: Any, algorithm: str, environment: str | None = None) -> Any:
     """Return the scope of a training run with the options as its configuration."""
     given = vars(args).items()
     return otel_llm.training_run(
@@ -32,6 +35,7 @@ def run(args: argparse.Namespace, policy: Any, algorithm: str) -> Any:
         algorithm=algorithm,
         model=policy.name,
         system=args.loop,
+        environment=environment,
         config={name: str(value) if isinstance(value, os.PathLike) else value for name, value in given},
     )
 

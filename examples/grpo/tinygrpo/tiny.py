@@ -37,7 +37,7 @@ def tiny_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     return fast
 
 
-def tiny_model(tokenizer: Any, seed: int) -> Qwen2ForCausalLM:
+def tiny_model(tokenizer: Any, seed: int, heads: int = 4) -> Qwen2ForCausalLM:
     """Return a Qwen2 of two layers; its random weights depend on the seed alone."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -47,8 +47,8 @@ def tiny_model(tokenizer: Any, seed: int) -> Qwen2ForCausalLM:
                 hidden_size=64,
                 intermediate_size=128,
                 num_hidden_layers=2,
-                num_attention_heads=4,
-                num_key_value_heads=4,
+                num_attention_heads=heads,
+                num_key_value_heads=heads,
                 max_position_embeddings=512,
                 bos_token_id=None,
                 eos_token_id=tokenizer.eos_token_id,

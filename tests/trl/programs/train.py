@@ -41,11 +41,11 @@ def main(options: argparse.Namespace, *, imported: bool) -> None:
     if not options.off:
         import otel_llm
 
+        cases.break_on_purpose(options.case)
         otel_llm.instrument(**{"store": options.output / "store", "content": "full", **options.instrument})
         assert imported or not {"torch", "transformers", "trl"} & sys.modules.keys(), (
             "imported for the program"
         )
-        cases.break_on_purpose(options.case)
     import torch
     import transformers
     import trl
