@@ -13,6 +13,7 @@ from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.util._once import Once
 
 from otel_llm import drops, runtime
+from otel_llm.training import runs
 
 # In CI the same examples each time, however slow the machine; `OTEL_LLM_FUZZ_EXAMPLES` is for a long random run.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,6 +32,7 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Iterato
     monkeypatch.chdir(tmp_path)  # the default store goes to the working directory
     _forget_providers()
     drops.reset()
+    runs._times.clear()
     yield
     runtime.shutdown(5)
     _forget_providers()

@@ -13,7 +13,6 @@ On the caller's thread a batch costs a few references and copies of tensors, wha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace as trace_api
@@ -27,6 +26,7 @@ from otel_llm.llm import LLMCall
 from otel_llm.training.choosing import chosen
 from otel_llm.training.consuming import Rollout
 from otel_llm.training.deferred import Deferred, deferred
+from otel_llm.training.problems import note_problems, without_spread
 from otel_llm.training.rollouts import ROLLOUT, SCORED, UNSCORED, RolloutScope, describe_rewards
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ if TYPE_CHECKING:
     from otel_llm.recording import Recorder
     from otel_llm.scoping import Scope
 
-NO_SPREAD: Final = "no_spread"
-EMPTY: Final = "empty"
 _OVERHEAD_BYTES: Final = 512
-_SPREAD: Final = 1e-9
 
 Texts = Sequence[Any] | Callable[[], Sequence[Any]] | None
 
@@ -204,7 +201,7 @@ class RolloutBatch:
         extra = {key: self._values(kept) for key, kept in self._extra.items()}
         prompts, answers = _called(self._prompts), _called(self._answers)
         tasks = _called(self._tasks)
-        flat = _called(self._flat) or _without_spread(columns, rewards, self._size)
+        flat = _called(self._flat) or without_spread(columns, rewards, self._size)
         self._with_content = chosen(columns, rewards, self._size, self._most_content)
         tracer = recorder.seat.tracer()
         around = trace_api.set_span_in_context(INVALID_SPAN if self._parent is None else self._parent)
@@ -215,7 +212,7 @@ class RolloutBatch:
             describe_rewards(out, told, has_total=sc.SAMPLE_REWARD in out)
             is_scored = bool(told) or sc.SAMPLE_REWARD in out or sc.SAMPLE_ADVANTAGE in out
             out[sc.SAMPLE_STATUS] = SCORED if is_scored else UNSCORED
-            _note_problems(out, no_spread=flat[i])
+            note_problems(out, no_spread=flat[i])
             self._found.append(
                 self._one(recorder, tracer, around, i, out, told, prompts, answers, tasks, extra)
             )
@@ -390,39 +387,3 @@ def _attribute(item: Any) -> Any:
     if isinstance(item, list | tuple):
         return tuple(item)
     return item
-
-
-def _without_spread(
-    columns: Mapping[str, list[Any]], rewards: Mapping[str, tuple[list[Any], float | None]], size: int
-) -> list[bool]:
-    """Say of each rollout whether all of its group got the same reward, so that nothing is learned from it."""
-    groups = columns.get(sc.SAMPLE_GROUP)
-    totals = columns.get(sc.SAMPLE_REWARD)
-    if totals is None and rewards:
-        totals = [
-            sum(
-                (scores[i] or 0.0) * (1.0 if weight is None else weight)
-                for scores, weight in rewards.values()
-            )
-            for i in range(size)
-        ]
-    if groups is None or totals is None:
-        return [False] * size
-    by_group: dict[Any, list[float]] = {}
-    for group, total in zip(groups, totals, strict=False):
-        if isinstance(total, int | float) and isfinite(total):
-            by_group.setdefault(group, []).append(total)
-    flat = {
-        group for group, found in by_group.items() if len(found) > 1 and max(found) - min(found) < _SPREAD
-    }
-    return [group in flat for group in groups]
-
-
-def _note_problems(out: dict[str, Any], *, no_spread: bool) -> None:
-    found = list(out.get(sc.SAMPLE_PROBLEMS, ()))
-    if no_spread:
-        found.append(NO_SPREAD)
-    if out.get(sc.SAMPLE_OUTPUT_TOKENS) == 0:
-        found.append(EMPTY)
-    if found:
-        out[sc.SAMPLE_PROBLEMS] = tuple(dict.fromkeys(found))

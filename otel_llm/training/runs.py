@@ -36,6 +36,11 @@ _MAX_NUMBERS: Final = 4096
 _KEY: Final = "otel_llm/run/"
 
 
+# How often a trace began in this process, also by an earlier run of the same name where attempts cannot be counted.
+_times: OrderedDict[tuple[str, int, str, int], int] = OrderedDict()
+_times_lock = threading.Lock()
+
+
 class Ids(NamedTuple):
     """The ids of one trace that several ranks share.
 
@@ -61,21 +66,20 @@ class RunIdentity:
         self.run_id = run_id
         self.attempt = attempt
         self.place = place
-        self._lock = threading.Lock()
-        self._times: OrderedDict[tuple[str, int], int] = OrderedDict()
 
     def ids(self, what: str, number: int = 0) -> Ids:
-        """Return the ids of a trace; each call for the same trace gives new ones, on all ranks the same.
+        """Return the ids of a trace; each call in this process for the same one gives new ids, on all ranks alike.
 
         Args:
             what: `run`, `step`, `evaluation`.
             number: which of them.
         """
-        with self._lock:
-            times = self._times.pop((what, number), 0)
-            self._times[what, number] = times + 1
-            if len(self._times) > _MAX_NUMBERS:
-                self._times.popitem(last=False)
+        key = self.run_id, self.attempt, what, number
+        with _times_lock:
+            times = _times.pop(key, 0)
+            _times[key] = times + 1
+            if len(_times) > _MAX_NUMBERS:
+                _times.popitem(last=False)
         return derived_ids(self.run_id, self.attempt, what, number, times)
 
     def __repr__(self) -> str:

@@ -44,7 +44,12 @@ def story(folder: Path, *more: str, **env: str) -> None:
         [sys.executable, str(ROOT / "examples" / "grpo" / "trl_vllm.py"), *more],
         cwd=folder,
         env=kept
-        | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+        | {
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
         | env,
         capture_output=True,
         text=True,
@@ -163,7 +168,9 @@ def test_with_a_trace_for_each_rollout_its_call_and_the_engine_are_in_it(served:
         (engine,) = named([one for one in spans if one.trace_id == span.trace_id], "llm_request")
         assert above(spans, engine) == ["llm_request", "text_completion tiny", "rollout"]
         assert engine.attributes["gen_ai.usage.completion_tokens"] == span.attributes[sc.SAMPLE_OUTPUT_TOKENS]
-        (step,) = [steps[link.span_id] for link in span.links if link.attributes[sc.LINK_KIND] == sc.LINK_STEP]
+        (step,) = [
+            steps[link.span_id] for link in span.links if link.attributes[sc.LINK_KIND] == sc.LINK_STEP
+        ]
         assert span.attributes[sc.SAMPLE_POLICY_VERSION] == f"step-{step - 1}"
         assert sc.SAMPLE_ADVANTAGE in span.attributes
     learned = {link.span_id for span in named(spans, "loss") for link in span.links}
