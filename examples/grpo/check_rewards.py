@@ -28,7 +28,11 @@ LOOPS: Final = (
     "multiturn_qa",
     "math_python",
     "diplomacy_grpo",
+    "trl_grpo",
 )
+REWARD: Final = {"trl_grpo": "reward"}
+"""What the mean reward of a step is called, where it is not `rollouts/returns_mean`."""
+
 SHARE: Final = 5
 """The first and the last fifth of the steps are compared."""
 

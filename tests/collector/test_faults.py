@@ -274,7 +274,7 @@ def test_a_full_disk_under_the_queue_is_said_and_counted_and_passes(collector: s
             assert arrive(after, gateway)
 
 
-def test_above_its_memory_limit_an_agent_refuses_and_lives(collector: str, tmp_path: Path) -> None:
+def test_above_its_memory_limit_a_gateway_refuses_counts_it_and_lives(collector: str, tmp_path: Path) -> None:
     gateway = fleet.gateway(tmp_path / "gateway", KEEP_PERCENT="100", GATEWAY_MEMORY_MIB="60", GATEWAY_SPIKE_MIB="20",
                             GATEWAY_DECISION_WAIT="30s", GATEWAY_AFTER_ROOT="30s")  # fmt: skip
     with gateway:
@@ -284,6 +284,8 @@ def test_above_its_memory_limit_an_agent_refuses_and_lives(collector: str, tmp_p
             statuses.add(fleet.post(gateway.otlp, fleet.encoded(spans), TOKEN))
             if 503 in statuses:
                 break
+        assert 503 in statuses
+        assert gateway.own("otelcol_processor_memory_limiter_refused_spans") > 0
         assert gateway.process is not None
         assert gateway.process.poll() is None
         assert gateway.rss_mib() < 400

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds an OpenTelemetry Collector with the components that collector-config/ uses (once) from Go modules and prints the
-# path of the binary. About 10 minutes on 2 cores, 4 GB of cache.
+# path of the binary. About 10 minutes on 2 cores, 4 GB of cache. The version is the newest of which a module proxy served
+# every module when it was chosen; the compose file names the image of the same version.
 #
 #   export OTEL_LLM_TEST_COLLECTOR=$(tests/components/collector.sh)
 set -euo pipefail
