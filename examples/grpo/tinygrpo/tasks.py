@@ -121,15 +121,22 @@ def copying(seed: int, count: int) -> Task:
 
 
 def successor(seed: int, count: int) -> Task:
-    """Return the task of `accelerate_ddp.py`: say the digit that comes next, after 9 comes 0."""
+    """Return the task of `accelerate_ddp.py`: say the digit that comes next."""
     return _digits(
-        seed, count, "Which digit comes after {0}?", lambda digit: (digit + 1) % 10, (form, correct, close)
+        seed,
+        count,
+        "Which digit comes after {0}?",
+        lambda digit: digit + 1,
+        (form, correct, close),
+        largest=5,
     )
 
 
 def mirrored(seed: int, count: int) -> Task:
-    """Return the task of `accelerate_loop.py`: say what is missing to 9."""
-    return _digits(seed, count, "{0} and what is 9?", lambda digit: 9 - digit, (form, correct, close))
+    """Return the task of `accelerate_loop.py`: say what is missing to 5."""
+    return _digits(
+        seed, count, "{0} and what is 5?", lambda digit: 5 - digit, (form, correct, close), largest=5
+    )
 
 
 def counting(seed: int, count: int) -> Task:
@@ -147,15 +154,22 @@ def counting(seed: int, count: int) -> Task:
 
 
 def _digits(
-    seed: int, count: int, template: str, right: Callable[[int], int], rewards: Sequence[Reward]
+    seed: int,
+    count: int,
+    template: str,
+    right: Callable[[int], int],
+    rewards: Sequence[Reward],
+    largest: int = 9,
 ) -> Task:
     chance = random.Random(seed)
     template += " Put it between <answer> and </answer>."
-    asked = [chance.randrange(10) for _ in range(count)]
-    questions = [Question(template.format(digit), str(right(digit))) for digit in asked]
+    asked = [chance.randint(0, largest) for _ in range(count)]
+    answers = [str(right(digit)) for digit in range(largest + 1)]
+    questions = [Question(template.format(digit), answers[digit]) for digit in asked]
     shown = [
         Demonstration(
-            template.format(chance.randrange(10)), [(f"<answer>{chance.randrange(10)}</answer>", True)]
+            template.format(chance.randint(0, largest)),
+            [(f"<answer>{chance.choice(answers)}</answer>", True)],
         )
         for _ in range(256)
     ]
