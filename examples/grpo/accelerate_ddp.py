@@ -21,7 +21,7 @@ import otel_llm
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
-    parser = options.parser("accelerate_ddp", __doc__)
+    parser = options.parser("accelerate_ddp", __doc__, steps=80)
     args = parser.parse_args(argv)
     telemetry.start(args)
     accelerator = Accelerator()

@@ -17,7 +17,7 @@ import otel_llm
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
-    parser = options.parser("accelerate_loop", __doc__)
+    parser = options.parser("accelerate_loop", __doc__, steps=80)
     parser.add_argument(
         "--gradient-accumulation-steps",
         type=int,

@@ -20,7 +20,7 @@ import otel_llm
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
-    parser = options.parser("dr_grpo", __doc__)
+    parser = options.parser("dr_grpo", __doc__, steps=40)
     parser.add_argument(
         "--critic",
         choices=("group_mean", "leave_one_out"),
