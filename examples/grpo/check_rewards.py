@@ -4,11 +4,12 @@ python check_rewards.py --picture docs/images/grpo_rewards.png
 """
 
 import argparse
+import json
 import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -116,6 +117,13 @@ def on_two_ranks(main: Callable[[], None]) -> None:
         raise RuntimeError("rank 1 has failed")
 
 
+def kept(results: Path | None) -> list[Training]:
+    """Return what was trained before."""
+    if results is None or not results.exists():
+        return []
+    return [Training(**run) for run in json.loads(results.read_text())]
+
+
 def table(runs: Sequence[Training]) -> str:
     """Return the runs as a table in Markdown: mean reward in the first and the last fifth of the steps."""
     lines = ["| loop | seed | first | last | frozen: first | last | |", "|---|---|---|---|---|---|---|"]
@@ -165,6 +173,9 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     parser.add_argument("--jobs", type=int, default=2, help="how many train at a time")
     parser.add_argument("--picture", type=Path, help="where to draw them; needs matplotlib")
+    parser.add_argument(
+        "--results", type=Path, help="keeps what was trained: what it has is not trained again"
+    )
     args, more = parser.parse_known_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
     import accelerate  # noqa: F401 (imported once, for all processes that are forked)
@@ -174,12 +185,17 @@ def main() -> int:
         Training(loop, seed, is_frozen)
         for loop, seed, is_frozen in product(args.loops, args.seeds, (False, True))
     ]
-    runs = []
+    runs = kept(args.results)
+    known = {(one.loop, one.seed, one.is_frozen) for one in runs}
+    missing = [one for one in asked if (one.loop, one.seed, one.is_frozen) not in known]
     with get_context("fork").Pool(args.jobs, maxtasksperchild=1) as pool:
-        for one in pool.imap(partial(train, more=more), asked):
+        for one in pool.imap_unordered(partial(train, more=more), missing):
             how = "frozen" if one.is_frozen else "learning"
             print(f"{one.loop} {one.seed} {how}: {one.first:.2f} to {one.last:.2f}", flush=True)
             runs.append(one)
+            if args.results:
+                args.results.write_text(json.dumps([asdict(run) for run in runs]))
+    runs.sort(key=lambda one: (LOOPS.index(one.loop), one.seed, one.is_frozen))
     found = table(runs)
     print(f"\n{found}")
     if args.picture:

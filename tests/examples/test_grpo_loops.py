@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -48,14 +49,14 @@ def environment() -> dict[str, str]:
     }
 
 
-def execute(directory: Path, *command: str, ranks: int = 1) -> str:
+def execute(directory: Path, *command: str, ranks: int = 1, **more: str) -> str:
     launcher = (
         ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)] if ranks > 1 else []
     )
     done = subprocess.run(
         [sys.executable, *launcher, *command],
         cwd=directory,
-        env=environment(),
+        env=environment() | more,
         capture_output=True,
         text=True,
         timeout=500,
@@ -365,3 +366,27 @@ def test_every_loop_has_every_option_and_a_project_of_its_own(
     )
     assert [name for name in options.split() if f"--{name}" not in told] == []
     assert f"default: {project}\n" in told
+
+
+def test_an_offline_run_of_wandb_has_the_project_and_the_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", reason="W&B is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "wandb"))
+    offline = importlib.import_module("offline")
+    small = ["--steps", "2", "--rollouts-per-step", "2", "--group-size", "2", "--run-name", "first"]
+    execute(tmp_path, str(ROOT / "examples" / "grpo" / "math_python.py"), *small, WANDB_MODE="offline")
+    (run,) = offline.runs(tmp_path)
+    assert (run.run["project"], run.run["name"]) == ("tiny_grpo_multiturn_tool_calling", "first")
+    curve = {
+        row["rollouts/global_step"]: row["rollouts/returns_mean"]
+        for row in run.history
+        if "rollouts/returns_mean" in row
+    }
+    stored = {
+        row.step: row.value for row in StoreReader(tmp_path / ".otel_llm").series("rollouts/returns_mean")
+    }
+    assert curve == pytest.approx(stored)
+    assert {"batch_returns/mean", "training_step/loss", "final/total_steps"} <= {
+        key for row in run.history for key in row
+    }

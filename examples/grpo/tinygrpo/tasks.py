@@ -11,7 +11,6 @@ from typing import Final
 
 import otel_llm
 
-DIGITS: Final = "0123456789"
 _ANSWER: Final = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 
 Reward = Callable[[str, "Question"], float]
@@ -84,11 +83,6 @@ def answer_in(completion: str) -> str | None:
     return found[1] if found else None
 
 
-def is_digit(text: str | None) -> bool:
-    """Say whether a text is one digit."""
-    return text is not None and len(text) == 1 and text in DIGITS
-
-
 @otel_llm.reward("form")
 def form(completion: str, question: Question) -> float:  # noqa: ARG001 (all rewards are asked alike)
     """Score 0.2 for one digit between tags, and nothing else."""
@@ -99,13 +93,6 @@ def form(completion: str, question: Question) -> float:  # noqa: ARG001 (all rew
 def correct(completion: str, question: Question) -> float:
     """Score 1 for the right answer."""
     return 1.0 if answer_in(completion) == question.answer else 0.0
-
-
-@otel_llm.reward("close")
-def close(completion: str, question: Question) -> float:
-    """Score up to 0.5 for a number that is near."""
-    found = answer_in(completion)
-    return 0.5 * (1 - abs(int(found) - int(question.answer)) / 9) if is_digit(found) else 0.0
 
 
 @otel_llm.reward("length")
@@ -127,16 +114,14 @@ def successor(seed: int, count: int) -> Task:
         count,
         "Which digit comes after {0}?",
         lambda digit: digit + 1,
-        (form, correct, close),
+        (form, correct),
         largest=5,
     )
 
 
 def mirrored(seed: int, count: int) -> Task:
     """Return the task of `accelerate_loop.py`: say what is missing to 5."""
-    return _digits(
-        seed, count, "{0} and what is 5?", lambda digit: 5 - digit, (form, correct, close), largest=5
-    )
+    return _digits(seed, count, "{0} and what is 5?", lambda digit: 5 - digit, (form, correct), largest=5)
 
 
 def counting(seed: int, count: int) -> Task:
