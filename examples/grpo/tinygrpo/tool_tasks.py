@@ -1,6 +1,7 @@
 """Tasks of several turns: looking something up, and having something computed."""
 
 import random
+import re
 from typing import Final
 
 import otel_llm
@@ -23,6 +24,14 @@ def correct(completion: str, question: Question) -> float:
 def form(completion: str, question: Question) -> float:  # noqa: ARG001 (all rewards are asked alike)
     """Score 0.1 for any answer between tags, in the end."""
     return 0.1 if answer_in(completion) else 0.0
+
+
+@otel_llm.reward("faithful")
+def faithful(one: Conversation) -> float:
+    """Score 0.25 for an answer that is in what the tool said last, right or not."""
+    answer = answer_in(one.answer)
+    said = [result for _, result in one.calls if result is not None]
+    return 0.25 if answer and said and answer in re.findall(r"\w+", said[-1]) else 0.0
 
 
 # --- questions over documents ---------------------------------------------------------------------
@@ -58,7 +67,7 @@ def documents(seed: int, count: int) -> ToolTask:
         questions=questions,
         demonstrations=[_lookup(chance) for _ in range(256)],
         rewards=(form, correct),
-        judges=(retrieved,),
+        judges=(retrieved, faithful),
         tool=Tool("search", "search", "query", search),
         turns=3,
         new_tokens=8,
@@ -109,7 +118,7 @@ def sums(seed: int, count: int) -> ToolTask:
         questions=[Question(_how_much(code), str(evaluate(code))) for code in codes],
         demonstrations=[_computation(chance) for _ in range(256)],
         rewards=(form, correct),
-        judges=(computed,),
+        judges=(computed, faithful),
         tool=Tool("python", "python", "code", python),
         turns=3,
         new_tokens=8,
