@@ -183,11 +183,12 @@ class Scope(Told):
         """
         if self.start_ns:
             return self
+        # In this order: where the thread is put aside in between, the end comes out late, not before that of a child.
+        self._start = perf_counter()
         self.start_ns = now = time_ns()
         try:
             if at_ns is not None:
                 self._at_ns = self.start_ns = min(now, max(1, int(at_ns)))
-            self._start = perf_counter()
             current = context_api.get_current()
             kind, _, _, _, given, _, _, prepare = self._settings
             at: Scope | None = current.get(KEY) if given is None else given  # type: ignore[assignment]
