@@ -38,7 +38,7 @@ SHARE: Final = 5
 """The first and the last fifth of the steps are compared."""
 
 ENOUGH: Final = 0.2
-"""What a mean reward has to gain beyond what that of a frozen model does."""
+"""By how much the mean reward of the last steps has to be above that of the same run with a frozen model."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def table(runs: Sequence[Training]) -> str:
         if one.is_frozen:
             continue
         still = found[one.loop, one.seed, True]
-        gained = (one.last - one.first) - (still.last - still.first)
-        verdict = "rises" if gained > ENOUGH else "does **not** rise"
+        is_better = one.last > one.first and one.last - still.last > ENOUGH
+        verdict = "rises" if is_better else "does **not** rise"
         figures = " | ".join(f"{figure:.2f}" for figure in (one.first, one.last, still.first, still.last))
         lines.append(f"| `{one.loop}.py` | {one.seed} | {figures} | {verdict} |")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from tinygrpo.tool_tasks import sums
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train on sums."""
-    args = options.parse("math_python", __doc__, argv, steps=80)
+    args = options.parse("math_python", __doc__, argv, steps=100)
     train(args, sums(args.seed, args.max_prompts))
 
 

@@ -122,7 +122,7 @@ def sums(seed: int, count: int) -> ToolTask:
         tool=Tool("python", "python", "code", python),
         turns=3,
         new_tokens=8,
-        words=("<result>error</result>", *map(str, range(2, 9))),
+        words=("<result>error</result>", *map(str, range(2, 7))),
     )
 
 
@@ -133,13 +133,13 @@ def _computation(chance: random.Random) -> Demonstration:
         [
             (f"<python>{code}</python>", True),
             (f"<result>{evaluate(code)}</result>", False),
-            (f"<answer>{chance.randint(2, 8)}</answer>", True),
+            (f"<answer>{chance.randint(2, 6)}</answer>", True),
         ],
     )
 
 
 def _sum(chance: random.Random) -> str:
-    return f"{chance.randint(1, 4)} + {chance.randint(1, 4)}"
+    return f"{chance.randint(1, 3)} + {chance.randint(1, 3)}"
 
 
 def _how_much(code: str) -> str:
