@@ -160,6 +160,8 @@ def draw(runs: Sequence[Training], picture: Path) -> None:
         axis.set_ylim(bottom=0)
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes.flat[len(loops) :]:
+        axis.remove()
     shown = dict(zip(*reversed(axes.flat[0].get_legend_handles_labels()), strict=False))
     axes.flat[0].legend(shown.values(), shown.keys(), fontsize=7, frameon=False)
     figure.tight_layout()
