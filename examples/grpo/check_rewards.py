@@ -31,6 +31,8 @@ LOOPS: Final = (
     "diplomacy_grpo",
     "trl_grpo",
 )
+OWN_LOOPS: Final = tuple(loop for loop in LOOPS if loop != "trl_grpo")
+"""Those that `check_rewards` trains unless told otherwise; `trl_grpo.py` prints its own rewards."""
 REWARD: Final = {"trl_grpo": "reward"}
 """What the mean reward of a step is called, where it is not `rollouts/returns_mean`."""
 
@@ -171,7 +173,7 @@ def draw(runs: Sequence[Training], picture: Path) -> None:
 def main() -> int:
     """Train, and say what came of it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=LOOPS)
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=OWN_LOOPS)
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     parser.add_argument("--jobs", type=int, default=2, help="how many train at a time")
     parser.add_argument("--picture", type=Path, help="where to draw them; needs matplotlib")
