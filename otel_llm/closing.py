@@ -19,6 +19,7 @@ from otel_llm import semconv as sc
 from otel_llm.content import ContentPolicy, marker
 from otel_llm.errors import error_of, qualified_name, text_of
 from otel_llm.llm import AttributeValue, LLMCall
+from otel_llm.message_shapes import conventional
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -209,6 +210,9 @@ def _said(scope: Scope) -> LLMCall:
     return call
 
 
+_MESSAGE: Final = frozenset({"content", "parts", "tool_calls"})
+
+
 def messages_of(said: Any, role: str) -> list[dict[str, Any]]:
     """Return a text, or messages as SDKs take them, in the conventions' shape."""
     if said is None:
@@ -219,12 +223,12 @@ def messages_of(said: Any, role: str) -> list[dict[str, Any]]:
     items = value if isinstance(value, list) else [value]
     found: list[dict[str, Any]] = []
     for item in items[:_MAX_SAID_MESSAGES]:
-        if isinstance(item, dict) and ("content" in item or "parts" in item):
-            content = item.get("content")
+        if isinstance(item, dict) and not item.keys().isdisjoint(_MESSAGE):
             parts = item.get("parts")
-            if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-                parts = [{"type": "text", "content": content if isinstance(content, str) else _json(content)}]
-            found.append({"role": str(item.get("role", role)), "parts": parts})
+            if isinstance(parts, list) and all(isinstance(part, dict) for part in parts):
+                found.append({"role": str(item.get("role", role)), "parts": parts})
+            else:
+                found.append(conventional(item, role))
         else:
             text = item if isinstance(item, str) else _json(item)
             found.append({"role": role, "parts": [{"type": "text", "content": text}]})

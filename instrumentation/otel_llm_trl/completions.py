@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_llm.closing import Said
 from otel_llm.content import dumps
+from otel_llm.message_shapes import conventional
 from otel_llm_trl.settings import TRLSettings
 
 if TYPE_CHECKING:
@@ -67,53 +68,4 @@ def said(value: Any) -> Any:
         return value
     if not isinstance(value, list):
         return str(value)
-    return Said(dumps([_message(one) for one in value]))
-
-
-def _message(message: Any) -> dict[str, Any]:
-    if not isinstance(message, Mapping):
-        return {"role": "assistant", "parts": [{"type": "text", "content": str(message)}]}
-    role = str(message.get("role", "user"))
-    parts: list[dict[str, Any]] = []
-    content = message.get("content")
-    if role == "tool":
-        answer: dict[str, Any] = {"type": "tool_call_response", "response": _text(content)}
-        if message.get("tool_call_id"):
-            answer["id"] = str(message["tool_call_id"])
-        if message.get("name"):
-            answer["name"] = str(message["name"])
-        return {"role": role, "parts": [answer]}
-    thoughts = [message[key] for key in ("reasoning_content", "thinking") if message.get(key)]
-    parts += [{"type": "reasoning", "content": _text(thought)} for thought in thoughts]
-    if content:
-        parts.append({"type": "text", "content": _text(content)})
-    calls = message.get("tool_calls")
-    parts += [_call(call) for call in calls] if isinstance(calls, list | tuple) else []
-    return {"role": role, "parts": parts or [{"type": "text", "content": ""}]}
-
-
-def _call(call: Any) -> dict[str, Any]:
-    if not isinstance(call, Mapping):
-        return {"type": "tool_call", "name": str(call)}
-    function = call.get("function")
-    function = function if isinstance(function, Mapping) else call
-    made: dict[str, Any] = {"type": "tool_call", "name": str(function.get("name", "unknown"))}
-    if call.get("id"):
-        made["id"] = str(call["id"])
-    if function.get("arguments") is not None:
-        made["arguments"] = function["arguments"]
-    return made
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        texts = [
-            str(block.get("text", f"<{block.get('type', 'block')}>"))
-            if isinstance(block, Mapping)
-            else str(block)
-            for block in content
-        ]
-        return "\n".join(texts)
-    return "" if content is None else str(content)
+    return Said(dumps([conventional(one) for one in value]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -225,3 +226,26 @@ def test_prompt_and_response_are_content_however_they_are_told() -> None:
     assert '"2+2"' in span.attributes[sc.INPUT_MESSAGES]
     assert '"4"' in span.attributes[sc.OUTPUT_MESSAGES]
     assert span.attributes[sc.CUSTOM_PREFIX + "mine"] == 1
+
+
+def test_messages_as_sdks_write_them_keep_their_tool_calls() -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}]
+    said = [
+        {"role": "assistant", "content": "Let me see.", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "name": "add", "content": "2"},
+        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "stop"}}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "It is"}, {"type": "text", "text": "2"}]},
+    ]
+    with testing.capture(metrics=False, content="full") as captured:
+        with otel_llm.rollout("a") as one:
+            one.content(response=said)
+        (span,) = [span for span in captured.spans() if span.name == "rollout"]
+    assert [message["parts"] for message in json.loads(span.attributes[sc.OUTPUT_MESSAGES])] == [
+        [
+            {"type": "text", "content": "Let me see."},
+            {"type": "tool_call", "name": "add", "id": "c1", "arguments": '{"a":1}'},
+        ],
+        [{"type": "tool_call_response", "response": "2", "id": "c1", "name": "add"}],
+        [{"type": "tool_call", "name": "stop"}],
+        [{"type": "text", "content": "It is\n2"}],
+    ]
