@@ -171,7 +171,9 @@ def test_the_seam_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_games_are_freed_and_nothing_of_them_is_kept(captured: Captured) -> None:
     known: Games = known_games()
-    with warnings.catch_warnings():  # what earlier tests left, such as the event loop of an older pytest-asyncio
+    with (
+        warnings.catch_warnings()
+    ):  # what earlier tests left, such as the event loop of an older pytest-asyncio
         warnings.simplefilter("ignore")
         gc.collect()
     before = len(known._table)
