@@ -99,6 +99,7 @@ class Runtime:
             self._open_store(settings.store)
         self.rows = self.store
         self.seat.take(lambda: self.resource)
+        self.finisher.on_batch.append(holding.expire)
         if settings.metrics:
             self._measure()
         self.logs = own_logs(lambda: self.resource, self._taker)

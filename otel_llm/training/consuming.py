@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from opentelemetry.sdk.environment_variables import OTEL_SPAN_LINK_COUNT_LIMIT
 from opentelemetry.trace import SpanContext
 
 from otel_llm import drops
@@ -103,12 +102,7 @@ _ROOM: Final = 2
 
 
 def _limit(recorder: Recorder) -> int | None:
-    """Return how many links the provider in use keeps of a span; None for any number."""
-    import os
-
-    if recorder.seat.is_own:
-        given = os.environ.get(OTEL_SPAN_LINK_COUNT_LIMIT, "")
-        return int(given) if given.isdigit() else None
+    """Return how many links the provider in use keeps of a span; None for any number, as ours does."""
     limits = getattr(recorder.seat.provider, "_span_limits", None)
     found = getattr(limits, "max_links", _DEFAULT_LIMIT)
     return found if isinstance(found, int) else None

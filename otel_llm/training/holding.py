@@ -22,21 +22,35 @@ LONGEST_S: Final = 60.0
 MOST: Final = 20_000
 """How many rollouts wait; the oldest goes first."""
 
-_LOCK = threading.RLock()
+_lock = threading.RLock()
 _held: OrderedDict[int, tuple[float, Scope]] = OrderedDict()
+_loose: OrderedDict[int, tuple[float, Scope]] = OrderedDict()
+"""Those outside any step, whose time is bounded."""
 
 
 def hold(scope: Scope) -> None:
     """Let a rollout wait. The caller hands it over when `let_go` says that it still waited."""
     late: list[Scope] = []
-    now = monotonic()
-    with _LOCK:
-        _held[id(scope)] = (now, scope)
-        while _held:
-            key, (since, oldest) = next(iter(_held.items()))
-            if len(_held) <= MOST and (now - since < LONGEST_S or oldest.nearest("step") is not None):
+    with _lock:
+        waiting_room = _loose if scope.nearest("step") is None else _held
+        waiting_room[id(scope)] = monotonic(), scope
+        while len(_held) + len(_loose) > MOST:
+            _, (_, oldest) = (_loose or _held).popitem(last=False)
+            late.append(oldest)
+    for one in late:
+        _end(one)
+    expire()
+
+
+def expire() -> None:
+    """End those outside any step that have waited for too long. Cheap where there is none."""
+    late: list[Scope] = []
+    with _lock:
+        while _loose:
+            key, (since, oldest) = next(iter(_loose.items()))
+            if monotonic() - since < LONGEST_S:
                 break
-            del _held[key]
+            del _loose[key]
             late.append(oldest)
     for one in late:
         _end(one)
@@ -44,8 +58,8 @@ def hold(scope: Scope) -> None:
 
 def let_go(scope: Scope) -> bool:
     """Say whether a rollout waited; it does no longer."""
-    with _LOCK:
-        return _held.pop(id(scope), None) is not None
+    with _lock:
+        return (_held.pop(id(scope), None) or _loose.pop(id(scope), None)) is not None
 
 
 def release(step: Scope | None = None) -> None:
@@ -54,24 +68,28 @@ def release(step: Scope | None = None) -> None:
     Args:
         step: only those of this step; default: all.
     """
-    with _LOCK:
+    with _lock:
         ready = [scope for _, scope in _held.values() if step is None or scope.nearest("step") is step]
         for scope in ready:
             del _held[id(scope)]
+        if step is None:
+            ready += [scope for _, scope in _loose.values()]
+            _loose.clear()
     for scope in ready:
         _end(scope)
 
 
 def waiting() -> int:
     """Return how many rollouts wait."""
-    return len(_held)
+    return len(_held) + len(_loose)
 
 
 def after_fork_in_child() -> None:
     """Leave them to the parent, whose they are."""
-    global _LOCK
-    _LOCK = threading.RLock()
+    global _lock
+    _lock = threading.RLock()
     _held.clear()
+    _loose.clear()
 
 
 def _end(scope: Scope) -> None:

@@ -18,6 +18,7 @@ Each is a `with` block, an `async with` block, or a decorator. Without `otel_llm
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from time import time_ns
 from typing import Any, Final, Generic, TypeVar
 
@@ -25,7 +26,7 @@ from otel_llm import drops, fields, hooks, runtime
 from otel_llm import semconv as sc
 from otel_llm.ids import SystemIdGenerator
 from otel_llm.llm import AttributeValue
-from otel_llm.scoping import Kind, Scope, _detach, current_scope
+from otel_llm.scoping import Kind, Scope, current_scope
 from otel_llm.training.place import find_place
 from otel_llm.training.rollouts import ROLLOUT, RolloutScope
 from otel_llm.training.runs import RunIdentity, identify
@@ -282,7 +283,7 @@ class Steps(Generic[T]):
         self._next = start
         self._more = more
         self._iterator: Iterator[T] | None = None
-        self._token: Any = None
+        self._using: AbstractContextManager[Scope] | None = None
         self.current: StepScope | None = None
         """The step that is being taken."""
 
@@ -302,7 +303,8 @@ class Steps(Generic[T]):
             self.current = step(self._next, **self._more)
             self.current.start(at_ns=began)
             self.current.spent(LOADING, time_ns() - began)
-            self._token = self.current._attach()
+            self._using = self.current.use()
+            self._using.__enter__()
         except Exception:
             drops.internal_error("starting a step")
         self._next += 1
@@ -312,8 +314,9 @@ class Steps(Generic[T]):
         """End the step that is being taken."""
         scope, self.current = self.current, None
         if scope is not None:
-            _detach(self._token)
-            self._token = None
+            if self._using is not None:
+                self._using.__exit__(None, None, None)
+                self._using = None
             scope.end()
 
     def __del__(self) -> None:

@@ -81,6 +81,21 @@ def test_outside_any_step_it_waits_a_bounded_time(
     assert [span.attributes[sc.SAMPLE_ID] for span in settled(captured)] == ["a", "b"]
 
 
+def test_one_outside_any_step_does_not_wait_for_those_of_a_long_step(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with otel_llm.rollout("loose"):
+        pass
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("in a step"):
+            pass
+        monkeypatch.setattr(holding, "LONGEST_S", 0.0)
+        with otel_llm.tool("anything that ends"):
+            pass
+        settled(captured)
+        assert [span.attributes[sc.SAMPLE_ID] for span in settled(captured)] == ["loose"]
+
+
 def test_only_so_many_wait(captured: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holding, "MOST", 3)
     with otel_llm.training_run("exp"), otel_llm.step(1):
