@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
+pytestmark = pytest.mark.trl
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "grpo" / "configs"
 
