@@ -254,6 +254,40 @@ def _needed() -> str:
     return binary
 
 
+@dataclass
+class Jaeger(Program):
+    """A Jaeger with its addresses."""
+
+    otlp: str = ""
+    query: str = ""
+
+    def trace(self, trace_id: str) -> list[str]:
+        """Ids of the spans that it has of a trace."""
+        found = get_json(f"{self.query}/api/traces/{trace_id}")
+        return [span["spanID"] for span in found["data"][0]["spans"]] if found else []
+
+
+def jaeger(binary: str, folder: Path, *overlays: str, **env: str) -> Jaeger:
+    """`jaeger.yaml`, not started yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    otlp, otlp_http, asked, asked_grpc, health = (address() for _ in range(5))
+    settings = {
+        "JAEGER_OTLP_GRPC": otlp,
+        "JAEGER_OTLP_HTTP": otlp_http,
+        "JAEGER_QUERY_HTTP": asked,
+        "JAEGER_QUERY_GRPC": asked_grpc,
+        "JAEGER_HEALTH": health,
+    } | env
+    return Jaeger(
+        [binary, *_configs("jaeger.yaml", *overlays)],
+        settings,
+        f"http://{asked}/api/v3/services",
+        folder / "log.txt",
+        otlp=settings["JAEGER_OTLP_GRPC"],
+        query=f"http://{asked}",
+    )
+
+
 def prometheus(binary: str, folder: Path, targets: Iterable[str], interval: str = "1s") -> Program:
     """A Prometheus that fetches from `targets`, not started yet; it is asked through `query`."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,9 +20,9 @@ from typing import Any
 import pytest
 
 from otel_llm import semconv as sc
-from otel_llm.store import StoredSpan, StoreReader
-from tests.collector import fleet
-from tests.collector.fleet import CONFIG, ROOT, Collector, Program
+from otel_llm.store import StoredSpan
+from tests.collector import fleet, stories
+from tests.collector.fleet import CONFIG, ROOT, Collector, Jaeger, Program
 
 pytest.importorskip("diplomacy")
 pytestmark = pytest.mark.collector
@@ -40,16 +39,10 @@ class Story:
 
     agent: Collector
     gateway: Collector
-    jaeger: Program
+    jaeger: Jaeger
     prometheus: Program
     stored: dict[str, list[StoredSpan]] = field(default_factory=dict)
     made: dict[str, list[int]] = field(default_factory=dict)
-    query: str = ""
-
-    def trace(self, trace_id: str) -> list[str] | None:
-        """Ids of the spans that Jaeger has of a trace."""
-        found = fleet.get_json(f"{self.query}/api/traces/{trace_id}")
-        return [span["spanID"] for span in found["data"][0]["spans"]] if found else None
 
 
 class _VLLM(BaseHTTPRequestHandler):
@@ -86,7 +79,7 @@ def story(
     collector: str, prometheus: str, jaeger_binary: str, vllm: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("story")
-    otlp, otlp_http, asked, asked_grpc, health = (fleet.address() for _ in range(5))
+    otlp = fleet.address()
     gateway = fleet.gateway(
         folder / "gateway",
         otlp,
@@ -96,28 +89,16 @@ def story(
     )
     agent = fleet.agent(folder / "agent", gateway.otlp, VLLM_METRICS=f"[{vllm}]", VLLM_SCRAPE_INTERVAL="1s")
     server = fleet.prometheus(prometheus, folder / "prometheus", [agent.metrics_at, gateway.metrics_at])
-    jaeger = Program(
-        [
-            jaeger_binary,
-            "--config",
-            str(CONFIG / "jaeger.yaml"),
-            "--config",
-            str(CONFIG / "jaeger-monitor.yaml"),
-        ],
-        {
-            "JAEGER_OTLP_GRPC": otlp,
-            "JAEGER_OTLP_HTTP": otlp_http,
-            "JAEGER_QUERY_HTTP": asked,
-            "JAEGER_QUERY_GRPC": asked_grpc,
-            "JAEGER_HEALTH": health,
-            "JAEGER_UI_CONFIG": str(CONFIG / "jaeger-ui.json"),
-            "PROMETHEUS_URL": server.ready.removesuffix("/-/ready"),
-        },
-        f"http://{asked}/api/v3/services",
-        folder / "jaeger.txt",
+    jaeger = fleet.jaeger(
+        jaeger_binary,
+        folder / "jaeger",
+        "jaeger-monitor.yaml",
+        JAEGER_OTLP_GRPC=otlp,
+        JAEGER_UI_CONFIG=str(CONFIG / "jaeger-ui.json"),
+        PROMETHEUS_URL=server.ready.removesuffix("/-/ready"),
     )
     with server, jaeger, gateway, agent:
-        told = Story(agent, gateway, jaeger, server, query=f"http://{asked}")
+        told = Story(agent, gateway, jaeger, server)
         play(told, folder)
         yield told
 
@@ -176,57 +157,19 @@ def play(story: Story, folder: Path) -> None:
     for name, code in codes.items():
         assert code == 0, f"{name}: {(folder / name / 'err.txt').read_text()[-3000:]}"
     story.made = json.loads((folder / "rank0/out.txt").read_text().splitlines()[-1])
-    by_trace: dict[str, list[StoredSpan]] = defaultdict(list)
-    for name in runs:
-        for span in StoreReader(folder / name / "store").spans():
-            by_trace[span.trace_id].append(span)
-    story.stored = dict(by_trace)
-    total = len(story.stored)
-    decisions = "otelcol_processor_tail_sampling_global_count_traces_sampled"
-    fleet.eventually(lambda: story.gateway.own(decisions) >= total, seconds=120, every=0.5)
-    sampled = sum(map(len, story.stored.values()))
-    assert story.gateway.own("otelcol_receiver_accepted_spans", receiver="otlp") >= sampled
-    assert story.gateway.own(decisions) == total
-    left = story.gateway.own(decisions, sampled="true")
-    fleet.eventually(lambda: len({one.trace for one in fleet.kept(story.gateway)}) >= left, seconds=60)
-    fleet.eventually(lambda: story.gateway.own("otelcol_exporter_queue_size") == 0, seconds=60)
+    story.stored = stories.traces(folder / name / "store" for name in runs)
+    stories.decided(story.gateway, story.stored)
     time.sleep(3)  # for Jaeger's own batches, and Prometheus' next look
 
 
-def kept_traces(story: Story) -> set[str]:
-    return {one.trace for one in fleet.kept(story.gateway)}
-
-
-def matters(spans: list[StoredSpan]) -> bool:
-    """Whether a trace is one that the page says is kept."""
-    return any(
-        span.status == "ERROR"
-        or span.attributes.get(sc.SCOPE_KIND) in {"game", "training_run"}
-        or abs(span.attributes.get(sc.SAMPLE_REWARD, 0)) >= 2
-        or abs(span.attributes.get(sc.SAMPLE_ADVANTAGE, 0)) >= 2
-        or span.attributes.get(sc.ORDERS_INVALID_COUNT, 0) > 0
-        or span.attributes.get(sc.COST_TOTAL, 0) >= 0.5
-        or sc.TRAIN_PROBLEMS in span.attributes
-        or sc.SAMPLE_PROBLEMS in span.attributes
-        for span in spans
-    )
-
-
 def test_every_trace_that_was_kept_is_whole_in_the_archive_and_in_jaeger(story: Story) -> None:
-    archived = defaultdict(list)
-    for one in fleet.kept(story.gateway):
-        archived[one.trace].append(one.id)
-    assert len(archived) > 10
-    for trace_id, ids in archived.items():
-        wanted = sorted(span.span_id for span in story.stored[trace_id])
-        assert sorted(ids) == wanted
-        assert sorted(story.trace(trace_id) or []) == wanted
+    assert len(stories.kept_traces(story.gateway)) > 10
+    stories.check_whole(story.gateway, story.jaeger, story.stored)
 
 
 def test_every_trace_that_matters_was_kept_and_of_the_others_a_share(story: Story) -> None:
-    kept = kept_traces(story)
-    important = {trace_id for trace_id, spans in story.stored.items() if matters(spans)}
-    assert important <= kept
+    important = stories.check_share(story.gateway, story.stored, PERCENT)
+    kept = stories.kept_traces(story.gateway)
     steps = {step_of(story, number) for number in range(1, STEPS + 1)}
     assert len(steps) == STEPS
     for number in story.made["failed"]:
@@ -240,10 +183,6 @@ def test_every_trace_that_matters_was_kept_and_of_the_others_a_share(story: Stor
             and span.attributes.get(sc.SCOPE_KIND) == "rollout"
         }
         assert len(extreme) == 2
-    rest = story.stored.keys() - important
-    share, n = len(rest & kept) / len(rest), len(rest)
-    assert n > 100
-    assert abs(share - PERCENT / 100) < 3.29 * (0.3 * 0.7 / n) ** 0.5
 
 
 def step_of(story: Story, number: int) -> str:
@@ -268,31 +207,8 @@ def test_a_step_is_one_trace_over_both_ranks(story: Story) -> None:
 
 
 def test_no_prompt_and_no_secret_left_and_every_count_is_what_the_store_has(story: Story) -> None:
-    text = "".join(path.read_text() for path in (story.gateway.folder / "archive").iterdir())
-    assert SAID not in text
-    assert "sk-proj-" not in text
-    for key in (
-        sc.INPUT_MESSAGES,
-        sc.OUTPUT_MESSAGES,
-        sc.SYSTEM_INSTRUCTIONS,
-        sc.MESSAGE_CONTENT,
-        sc.INTERACTION_DIARY,
-    ):
-        assert f'"{key}"' not in text
-    said = [span for spans in story.stored.values() for span in spans if SAID in str(span.attributes)]
-    assert said  # the stores, which do not leave the machine, have it
-    counts = 0
-    stored = {span.span_id: span for spans in story.stored.values() for span in spans}
-    for one in fleet.kept(story.gateway):
-        for key, value in stored[one.id].attributes.items():
-            if key.startswith(sc.USAGE_PREFIX) or key in {
-                sc.COST_TOTAL,
-                sc.SAMPLE_OUTPUT_TOKENS,
-                sc.SAMPLE_REWARD,
-            }:
-                assert one.attributes[key] == pytest.approx(value)
-                counts += 1
-    assert counts > 100
+    stories.check_private(story.gateway, SAID, story.stored)
+    assert stories.check_counts(story.gateway, story.stored) > 100
 
 
 def test_spans_say_on_which_node_they_were_made(story: Story) -> None:
@@ -346,7 +262,7 @@ def test_vllms_own_metrics_are_beside_ours(story: Story) -> None:
 def test_jaegers_monitor_tab_has_what_it_asks_for(story: Story, metric: str) -> None:
     service = "calls" if metric != "errors" else "diplomacy-selfplay"
     asks = (
-        f"{story.query}/api/metrics/{metric}?service={service}&spanKind=client&spanKind=internal"
+        f"{story.jaeger.query}/api/metrics/{metric}?service={service}&spanKind=client&spanKind=internal"
         f"&lookback=600000&step=5000&ratePer=600000&quantile=0.95&endTs={int(time.time() * 1000)}"
     )
     found = fleet.get_json(asks)

@@ -23,21 +23,8 @@ SAID = "what was said"
 def test_on_a_laptop_all_of_it_goes_to_jaeger_and_is_counted(
     collector: str, jaeger_binary: str, tmp_path: Path
 ) -> None:
-    otlp, taken, taken_http, asked, asked_grpc, ready, health, metrics, telemetry = (
-        fleet.address() for _ in range(9)
-    )
-    jaeger = Program(
-        [jaeger_binary, "--config", str(CONFIG / "jaeger.yaml")],
-        {
-            "JAEGER_OTLP_GRPC": taken,
-            "JAEGER_OTLP_HTTP": taken_http,
-            "JAEGER_QUERY_HTTP": asked,
-            "JAEGER_QUERY_GRPC": asked_grpc,
-            "JAEGER_HEALTH": ready,
-        },
-        f"http://{asked}/api/v3/services",
-        tmp_path / "jaeger.txt",
-    )
+    otlp, health, metrics, telemetry = (fleet.address() for _ in range(4))
+    jaeger = fleet.jaeger(jaeger_binary, tmp_path / "jaeger")
     local = Program(
         [collector, "--config", str(CONFIG / "local.yaml")],
         {
@@ -46,7 +33,7 @@ def test_on_a_laptop_all_of_it_goes_to_jaeger_and_is_counted(
             "LOCAL_HEALTH": health,
             "LOCAL_PROMETHEUS": metrics,
             "LOCAL_TELEMETRY_PORT": telemetry.split(":")[1],
-            "JAEGER_OTLP_GRPC": taken,
+            "JAEGER_OTLP_GRPC": jaeger.otlp,
             "SPAN_METRICS_INTERVAL": "1s",
             "VLLM_METRICS": "[]",
         },
@@ -61,7 +48,7 @@ def test_on_a_laptop_all_of_it_goes_to_jaeger_and_is_counted(
             "/v1/metrics",
         ):  # taken, so that a program that sends all three gets no errors
             assert fleet.post(f"http://{otlp}", b"", path=path) == 200
-        found = fleet.eventually(lambda: fleet.get_json(f"http://{asked}/api/traces/{span.trace}"))
+        found = fleet.eventually(lambda: fleet.get_json(f"{jaeger.query}/api/traces/{span.trace}"))
         [got] = found["data"][0]["spans"]
         assert {tag["key"]: tag["value"] for tag in got["tags"]}[sc.INPUT_MESSAGES] == SAID
 
