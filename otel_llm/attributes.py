@@ -124,6 +124,18 @@ class Describer:
                 out[key] = value[: self._max_length] + marker(len(value))
         return self.wanted(out) if self._dropped else out
 
+    def column(self, key: str, values: list[Any]) -> tuple[str, list[Any]]:
+        """Return one attribute of many spans, its key and a value for each, as `scoped` has it of one.
+
+        `Settings.drop_attributes` is left to the caller.
+        """
+        key = self.scrub_name(key)
+        texts = [value if type(value) is str else repr(value) for value in values if type(value) in _TEXTUAL]
+        short = max(map(len, texts), default=0) <= self._max_length
+        if short and not self._scrubber.looks_at(key) and self._scrubber.leaves_alone(texts):
+            return key, values
+        return key, [None if value is None else self.scoped({key: value}).get(key) for value in values]
+
     def wanted(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return attributes without those that `Settings.drop_attributes` names."""
         return {key: value for key, value in attributes.items() if not self._is_dropped(key)}
@@ -203,10 +215,18 @@ class Describer:
 
     def _scrub(self, attributes: dict[str, Any]) -> None:
         """Take secrets out, in place. One scan over all texts, and a look at each only where it may be needed."""
+        scrubber = self._scrubber
         textual = {k: v for k, v in attributes.items() if type(v) in _TEXTUAL}
-        if not self._scrubber.leaves_alone([v if type(v) is str else repr(v) for v in textual.values()]):
-            for key, value in textual.items():
-                attributes[key] = self._scrubber.attribute(key, value)
+        texts: list[str] = []
+        for value in textual.values():
+            if type(value) is str:
+                texts.append(value)
+            else:
+                texts += [item for item in value if type(item) is str]
+        clean = scrubber.leaves_alone(texts)
+        for key, value in textual.items():
+            if not clean or scrubber.looks_at(key):
+                attributes[key] = scrubber.attribute(key, value)
 
     def _response(self, record: CallRecord, call: LLMCall, out: dict[str, Any]) -> None:
         if call.response_id:

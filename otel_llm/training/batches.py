@@ -20,16 +20,15 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanContext
 
 from otel_llm import drops, hooks, recording
 from otel_llm import semconv as sc
-from otel_llm.closing import messages_of
-from otel_llm.content import ContentPolicy
-from otel_llm.llm import LLMCall
 from otel_llm.training.choosing import chosen
 from otel_llm.training.consuming import Rollout
 from otel_llm.training.deferred import Deferred, deferred
 from otel_llm.training.problems import note_problems, without_spread
+from otel_llm.training.rollout_texts import RolloutTexts
 from otel_llm.training.rollouts import ROLLOUT, SCORED, UNSCORED, RolloutScope, describe_rewards
 
 if TYPE_CHECKING:
+    from otel_llm.attributes import Describer
     from otel_llm.llm import AttributeValue
     from otel_llm.recording import Recorder
     from otel_llm.scoping import Scope
@@ -196,26 +195,33 @@ class RolloutBatch:
         recorder = self._recorder
         if recorder is None:
             return
+        describer = recorder.describer
         columns = {key: self._values(kept) for key, kept in self._columns.items()}
         rewards = {name: (kept.numbers(self._size), weight) for name, (kept, weight) in self._rewards.items()}
         extra = {key: self._values(kept) for key, kept in self._extra.items()}
-        prompts, answers = _called(self._prompts), _called(self._answers)
-        tasks = _called(self._tasks)
         flat = _called(self._flat) or without_spread(columns, rewards, self._size)
         self._with_content = chosen(columns, rewards, self._size, self._most_content)
+        texts = RolloutTexts(
+            describer,
+            _called(self._prompts),
+            _called(self._answers),
+            _called(self._tasks),
+            self._with_content,
+        )
+        # Secrets are looked for in a column at a time, not once a rollout.
+        told = [describer.column(key, values) for key, values in columns.items()]
+        scores = {describer.scrub_name(name): found for name, found in rewards.items()}
         tracer = recorder.seat.tracer()
         around = trace_api.set_span_in_context(INVALID_SPAN if self._parent is None else self._parent)
         self._found = []
         for i in range(self._size):
-            out: dict[str, Any] = {key: values[i] for key, values in columns.items() if values[i] is not None}
-            told = {name: (scores[i], None, weight) for name, (scores, weight) in rewards.items()}
-            describe_rewards(out, told, has_total=sc.SAMPLE_REWARD in out)
-            is_scored = bool(told) or sc.SAMPLE_REWARD in out or sc.SAMPLE_ADVANTAGE in out
+            out: dict[str, Any] = {key: values[i] for key, values in told if values[i] is not None}
+            given = {name: (values[i], None, weight) for name, (values, weight) in scores.items()}
+            describe_rewards(out, given, has_total=sc.SAMPLE_REWARD in out)
+            is_scored = bool(given) or sc.SAMPLE_REWARD in out or sc.SAMPLE_ADVANTAGE in out
             out[sc.SAMPLE_STATUS] = SCORED if is_scored else UNSCORED
             note_problems(out, no_spread=flat[i])
-            self._found.append(
-                self._one(recorder, tracer, around, i, out, told, prompts, answers, tasks, extra)
-            )
+            self._found.append(self._one(recorder, tracer, around, i, out, given, texts, extra))
         self._columns, self._rewards, self._extra = {}, {}, {}
         self._prompts = self._answers = self._tasks = None
         self._flat = None
@@ -234,17 +240,21 @@ class RolloutBatch:
         around: Any,
         i: int,
         out: dict[str, Any],
-        told: Mapping[str, tuple[Any, str | None, float | None]],
-        prompts: Sequence[Any],
-        answers: Sequence[Any],
-        tasks: Sequence[Any],
+        scores: Mapping[str, tuple[Any, str | None, float | None]],
+        texts: RolloutTexts,
         extra: Mapping[str, list[Any]],
     ) -> Rollout | None:
         describer = recorder.describer
         group = out.get(sc.SAMPLE_GROUP)
         opened = self._opened.get(i)
+        described: dict[str, Any] | None = None
+        kept: dict[str, Any] = {}
         if opened is None:
             start = {**self._inherited, sc.SCOPE_KIND: "rollout"}
+            if self._parent is not None and self._parent.is_recording():
+                # In one step, which is cheaper; without a parent it is not known yet whether anybody will see it.
+                described, kept = self._described(describer, i, out, texts, extra)
+                start.update(described)
             if describer.drops_any:
                 start = describer.wanted(start)
             span = tracer.start_span(
@@ -254,26 +264,18 @@ class RolloutBatch:
             span = opened.span
         try:
             if span.is_recording():
-                described = describer.scoped(out)
-                kept: dict[str, Any] = {
-                    key: values[i]
-                    for key, values in extra.items()
-                    if values[i] is not None and i in self._with_content
-                }
-                self._content(recorder, i, prompts, answers, tasks, described, kept)
-                span.set_attributes(described)
-                for name, (score, _, _) in told.items():
+                if described is None:
+                    described, kept = self._described(describer, i, out, texts, extra)
+                    span.set_attributes(describer.wanted(described) if describer.drops_any else described)
+                for name, (score, _, _) in scores.items():
                     if score is not None:
                         span.add_event(
                             sc.EVENT_EVALUATION_RESULT,
-                            {
-                                sc.EVALUATION_NAME: describer.scrub_name(name),
-                                sc.EVALUATION_SCORE: float(score),
-                            },
+                            {sc.EVALUATION_NAME: name, sc.EVALUATION_SCORE: float(score)},
                             self._end_ns,
                         )
                 if kept and describer.keep is not None:
-                    describer.keep(span, describer.scoped(kept))
+                    describer.keep(span, kept)
         finally:
             if opened is None:
                 span.end(self._end_ns)
@@ -285,33 +287,20 @@ class RolloutBatch:
         context: SpanContext = span.get_span_context()
         return Rollout(context, None if group is None else str(group)) if context.is_valid else None
 
-    def _content(
+    def _described(
         self,
-        recorder: Recorder,
+        describer: Describer,
         i: int,
-        prompts: Sequence[Any],
-        answers: Sequence[Any],
-        tasks: Sequence[Any],
-        described: dict[str, Any],
-        kept: dict[str, Any],
-    ) -> None:
-        if i >= len(prompts) and i >= len(answers):
-            return
-        call = LLMCall("", "")
-        call.input_messages = messages_of(prompts[i] if i < len(prompts) else None, "user")
-        call.output_messages = messages_of(answers[i] if i < len(answers) else None, "assistant")
-        describer = recorder.describer
-        policy, stored = describer.policies
-        if i not in self._with_content:
-            policy = stored = min(policy, ContentPolicy.LENGTH, key=_ORDER.index)
-        described.update(describer.content(call, policy))
-        task = tasks[i] if i < len(tasks) else None
-        if task is not None and policy in _TEXTUAL:
-            described[sc.SAMPLE_TASK] = describer.scrub(task)[: describer.longest(policy)]
-        if stored is not policy and describer.keep is not None:
-            kept.update(describer.content(call, stored))
-            if task is not None and stored in _TEXTUAL:
-                kept[sc.SAMPLE_TASK] = describer.scrub(task)[: describer.longest(stored)]
+        out: Mapping[str, Any],
+        texts: RolloutTexts,
+        extra: Mapping[str, list[Any]],
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the span of a rollout gets, and what the local store keeps besides."""
+        content, kept = texts.of(i)
+        if extra and i in self._with_content:
+            more = {key: values[i] for key, values in extra.items() if values[i] is not None}
+            kept = {**describer.scoped(more), **kept}
+        return {**out, **content}, kept
 
     def shed(self) -> None:
         """Let go of texts and of what only the store keeps."""
@@ -324,10 +313,6 @@ class RolloutBatch:
         drops.count("rollout", "queue_full", self._size)
         for scope in self._opened.values():
             scope.abandon()
-
-
-_ORDER: Final = list(ContentPolicy)
-_TEXTUAL: Final = frozenset({ContentPolicy.PREVIEW, ContentPolicy.FULL})
 
 
 def open_rollout(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,12 @@ import pytest
 import otel_llm
 from otel_llm import semconv as sc
 from otel_llm import testing
+from otel_llm.store import StoreReader
 from otel_llm.testing import Captured
 from otel_llm.training.batches import RolloutBatch
 from otel_llm.training.scopes import StepScope
+
+SECRET = "sk-" + "proj-" + "Ab12" * 8
 
 
 @pytest.fixture
@@ -169,3 +174,78 @@ def test_content_is_private_unless_asked_for() -> None:
         (span,) = rollouts(captured)
     assert "secret" not in str(dict(span.attributes))
     assert span.attributes[sc.OUTPUT_LENGTH] == 13
+
+
+def test_each_rollout_has_its_own_prompt_also_where_groups_share_one(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1) as step:
+        batch = batch_of(5, step)
+        batch.column(sc.SAMPLE_ID, list("abcde"))
+        batch.texts(["one", "one", "two", None, "one"], ["1", "2", None, "4", "5"])
+        batch.submit()
+    said = [
+        [
+            json.loads(span.attributes[key])[0]["parts"][0]["content"] if key in span.attributes else None
+            for key in (sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES)
+        ]
+        for span in rollouts(captured)
+    ]
+    assert said == [["one", "1"], ["one", "2"], ["two", None], [None, "4"], ["one", "5"]]
+
+
+def test_secrets_are_taken_out_of_names_columns_and_texts_and_long_values_are_cut() -> None:
+    with testing.capture(metrics=False, content="full", max_content_length=1000) as captured:
+        with otel_llm.training_run("exp"), otel_llm.step(1) as step:
+            batch = batch_of(2, step)
+            batch.column(sc.SAMPLE_ID, ["a", f"b-{SECRET}"])
+            batch.column("mine.long", ["x" * 2000, None])
+            batch.column("mine.list", [["fine"], [SECRET]])
+            batch.rewards(f"judge {SECRET}", [1.0, 0.0])
+            batch.texts([f"my key is {SECRET}"] * 2, ["fine", SECRET])
+            batch.submit()
+        first, second = rollouts(captured)
+        everything = (
+            f"{dict(first.attributes)} {dict(second.attributes)} {[e.attributes for e in first.events]}"
+        )
+    assert SECRET not in everything
+    assert first.attributes[sc.SAMPLE_ID] == "a"
+    assert second.attributes[sc.SAMPLE_ID].startswith("b-")
+    assert first.attributes["mine.long"] == "x" * 1000 + "...[truncated, original 2000 chars]"
+    assert "mine.long" not in second.attributes
+    assert first.attributes["mine.list"] == ("fine",)
+
+
+@pytest.mark.parametrize("parent", [True, False])
+def test_attributes_that_nobody_wants_are_left_out(parent: bool) -> None:
+    with testing.capture(
+        metrics=False, content="full", drop_attributes=("host.*", "rl.sample.id")
+    ) as captured:
+        with otel_llm.training_run("exp"), otel_llm.step(1) as step:
+            batch = batch_of(1, step)
+            if not parent:
+                batch = RolloutBatch(1, parent=None, inherited=step.inherited, start_ns=1, end_ns=2)
+            batch.column(sc.SAMPLE_ID, ["a"])
+            batch.column(sc.SAMPLE_GROUP, ["g"])
+            batch.texts(["asked"], ["said"])
+            batch.submit()
+        [span] = [span for span in captured.spans() if span.name == "rollout"]
+    assert span.attributes[sc.SAMPLE_GROUP] == "g"
+    assert sc.OUTPUT_MESSAGES in span.attributes
+    assert sc.SAMPLE_ID not in span.attributes
+    assert not [key for key in span.attributes if key.startswith("host.")]
+
+
+def test_what_only_the_store_keeps_is_kept_without_secrets(tmp_path: Path) -> None:
+    otel_llm.instrument(store=tmp_path, content="none", store_content="full", metrics=False)
+    try:
+        with otel_llm.training_run("exp"), otel_llm.step(1) as step:
+            batch = batch_of(2, step)
+            batch.texts(["asked", "asked"], ["said", SECRET])
+            batch.kept_only("mine.ids", [[1, 2], [3]])
+            batch.submit()
+        otel_llm.force_flush()
+        found = [span.attributes for span in StoreReader(tmp_path).spans(name="rollout")]
+    finally:
+        otel_llm.shutdown()
+    assert [one["mine.ids"] for one in found] == [(1, 2), (3,)]
+    assert all("asked" in one[sc.INPUT_MESSAGES] for one in found)
+    assert SECRET not in str(found)
