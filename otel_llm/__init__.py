@@ -58,8 +58,9 @@ if TYPE_CHECKING:
         steps,
         training_run,
     )
+    from otel_llm.training.sampled import rollouts
     from otel_llm.version import VERSION as __version__  # noqa: N811 (the name that Python gives it)
-    from otel_llm.views.tables import define_table
+    from otel_llm.views.defining import define_table
     from otel_llm.wrapping import logged_interaction, run_llm_and_log
 
 __all__ = [
@@ -113,6 +114,7 @@ __all__ = [
     "read_steps",
     "reward",
     "rollout",
+    "rollouts",
     "run_llm_and_log",
     "shutdown",
     "status",
@@ -139,7 +141,7 @@ _HOME = {
     "add_analyser": ("analysers", "add_analyser"),
     "current_scope": ("scopes", "current_scope"),
     "define_metric": ("custom_metrics", "define_metric"),
-    "define_table": ("views.tables", "define_table"),
+    "define_table": ("views.defining", "define_table"),
     "game": ("scopes", "game"),
     "interaction": ("scopes", "interaction"),
     "on_end": ("hooks", "on_end"),
@@ -152,6 +154,7 @@ _HOME = {
     "loss": ("training.loops", "loss"),
     "part": ("training.loops", "part"),
     "rollout": ("training.loops", "rollout"),
+    "rollouts": ("training.sampled", "rollouts"),
     "step": ("training.loops", "step"),
     "steps": ("training.loops", "steps"),
     "training_run": ("training.loops", "training_run"),

@@ -157,7 +157,7 @@ def _look(
                     found[prefix + key] = usable
         except Exception as error:
             drops.count("analysis", "failed")
-            drops.warn_once(f"analyser:{name}", "the analyser %s failed: %r", name, error)
+            drops.warn_once(f"analyser:{name}", "the analyser %s failed: %s", name, drops.said(error))
         took = time.perf_counter() - started
         if took > CALL_S:
             drops.warn_once(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,11 +19,11 @@ from opentelemetry.sdk.environment_variables import OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otel_llm import dispatch, drops, recording
+from otel_llm import dispatch, drops, recording, threads
 from otel_llm import semconv as sc
 from otel_llm.attributes import Describer
 from otel_llm.batching import BoundedBatchProcessor, Delivered
-from otel_llm.context import ThreadContext
+from otel_llm.context import ThreadContext, unseen
 from otel_llm.exporting import (
     OTEL_TRACES_EXPORTER,
     make_span_exporter,
@@ -62,7 +61,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.near = NearHosts(settings.propagate_hosts)
-        self.scrubber = Scrubber(settings.redact_patterns, settings.redact)
+        self.scrubber = Scrubber(settings.redact_patterns, unseen(settings.redact))
         self.finisher = Finisher(settings.max_queue_bytes)
         self.seat = Seat(self.finisher, settings.shutdown_timeout)
         self.seat.processors_for = self._processors_for
@@ -364,14 +363,12 @@ def _close(part: Any, deadline: float) -> Any:
     return part.close(_left_s(deadline))
 
 
-def _in_background(do: Callable[[], object]) -> threading.Thread | None:
+def _in_background(do: Callable[[], object]) -> threads.Worker | None:
     """Run `do` on a daemon thread; None where the interpreter starts no threads any more."""
-    thread = threading.Thread(target=_safely, args=("shutdown", do), name="otel_llm-stop", daemon=True)
     try:
-        thread.start()
+        return threads.start(_safely, "otel_llm-stop", ("shutdown", do))
     except RuntimeError:
         return None
-    return thread
 
 
 def _safely(where: str, do: Callable[[], object]) -> bool:

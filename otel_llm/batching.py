@@ -24,7 +24,7 @@ from opentelemetry.sdk.environment_variables import (
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_llm import drops
+from otel_llm import drops, threads
 from otel_llm import semconv as sc
 from otel_llm.providers import attributes_of, is_sampled
 
@@ -32,6 +32,10 @@ MAX_BATCH_BYTES: Final = 3 << 20
 _SPAN_BYTES: Final = 1024
 _FIRST_BACKOFF_S: Final = 1.0
 _LAST_BACKOFF_S: Final = 60.0
+_SUSPECT_AFTER: Final = 2
+"""A batch that has failed so often may be at fault itself."""
+_MAX_MISSES: Final = 16
+"""So many failures in a row are more than one bad span among many: the backend has gone."""
 _LARGE: Final = (sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES, sc.SYSTEM_INSTRUCTIONS, sc.TOOL_DEFINITIONS)
 
 Delivered = Callable[[str, Sequence[tuple[bytes, bytes]]], None]
@@ -83,7 +87,7 @@ class BoundedBatchProcessor(SpanProcessor):
         self._queue: deque[tuple[ReadableSpan, int]] = deque()
         self._bytes = 0
         self._condition = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
         self._stopping = False
         self._deadline = float("inf")
         self._wanted = 0  # flush requests so far
@@ -91,6 +95,7 @@ class BoundedBatchProcessor(SpanProcessor):
         self._added = 0  # spans taken in so far
         self._settled = 0  # spans that were sent or dropped
         self._failing = False
+        self._failed = 0  # attempts since the exporter last took a batch
         self._in_flight = 0
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -113,13 +118,16 @@ class BoundedBatchProcessor(SpanProcessor):
                 self._settled += 1
                 drops.count("span", f"{self._name}_queue_full")
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name=f"otel_llm-export-{self._name}", daemon=True
-                )
-                self._thread.start()
+                self._start()
             # Wake the worker for the first span (it then lingers for company) and for a full batch.
             if len(self._queue) in {1, self._batch_spans}:
                 self._condition.notify_all()
+
+    def _start(self) -> None:
+        try:
+            self._thread = threads.start(self._work, f"otel_llm-export-{self._name}")
+        except RuntimeError as error:  # no more threads to be had, or the interpreter is shutting down
+            drops.warn_once(f"thread:{self._name}", "the exporter %r has no thread: %s", self._name, error)
 
     def _work(self) -> None:
         backoff = 0.0
@@ -154,25 +162,99 @@ class BoundedBatchProcessor(SpanProcessor):
         with self._condition:
             todo = len(self._queue)
         while todo > 0:
-            batch, size = self._take()
+            batch = self._take()
             if not batch:
                 return True
             todo -= len(batch)
-            taken = self._send(batch)
-            with self._condition:
-                self._in_flight = 0
-            if not taken:
-                with self._condition:  # the oldest again in front, to be tried later
-                    self._queue.extendleft(reversed([(span, estimated_bytes(span)) for span in batch]))
-                    self._bytes += size
-                return False
-            with self._condition:
-                self._settled += len(batch)
-            if self._delivered is not None:
-                self._tell(batch)
+            if not self._hand_over(batch):
+                self._failed += 1
+                left = self._sort_out(batch) if self._is_suspect() else batch
+                if left:
+                    self._put_back(left)
+                    return False
+            self._failed = 0
         return True
 
-    def _take(self) -> tuple[list[ReadableSpan], int]:
+    def _hand_over(self, batch: list[ReadableSpan]) -> bool:
+        """Send a batch, and note it where the exporter took it."""
+        if not self._send(batch):
+            return False
+        self._settle(len(batch))
+        if self._delivered is not None:
+            self._tell(batch)
+        return True
+
+    def _settle(self, n: int) -> None:
+        with self._condition:
+            self._settled += n
+            self._in_flight -= n
+
+    def _put_back(self, batch: list[ReadableSpan]) -> None:
+        """The oldest again in front, to be tried later."""
+        sizes = [estimated_bytes(span) for span in batch]
+        with self._condition:
+            self._queue.extendleft(reversed(list(zip(batch, sizes, strict=True))))
+            self._bytes += sum(sizes)
+            self._in_flight = 0
+
+    def _is_suspect(self) -> bool:
+        """Say whether a batch has failed so often, or for the last time, that it may be at fault itself."""
+        return self._failed >= _SUSPECT_AFTER or (self._stopping and not self._is_late())
+
+    def _is_late(self) -> bool:
+        return self._stopping and time.monotonic() >= self._deadline
+
+    def _sort_out(self, batch: list[ReadableSpan]) -> list[ReadableSpan]:
+        """Send a batch in parts, so that one span which nobody can encode or take does not stop all that follow.
+
+        Only where something else is taken, which tells that the backend is up. What is refused alone is dropped.
+
+        Returns:
+            What is to be tried again later.
+        """
+        parts = self._probed(batch)
+        if parts is None:
+            return batch
+        refused: list[ReadableSpan] = []
+        misses = 0
+        while parts and misses < _MAX_MISSES and not self._is_late():
+            part = parts.pop()
+            if self._hand_over(part):
+                misses = 0
+                continue
+            misses += 1
+            if len(part) > 1:
+                parts += _halves(part)
+            else:
+                refused += part
+        if refused:
+            self._settle(len(refused))
+            drops.count("span", f"{self._name}_refused", len(refused))
+            drops.warn_once(
+                f"refused:{self._name}", "the exporter %r refuses some spans, which are dropped", self._name
+            )
+        return [span for part in reversed(parts) for span in part]
+
+    def _probed(self, batch: list[ReadableSpan]) -> list[list[ReadableSpan]] | None:
+        """Return the parts of a batch that are to be tried, the last first; None where the backend seems down."""
+        with self._condition:
+            other = self._queue.pop() if self._queue else None
+            if other is not None:
+                self._bytes -= other[1]
+                self._in_flight += 1
+        if other is None:  # then two of its own: the first, and each time another one
+            for at in {0, -self._failed % len(batch)} if len(batch) > 1 else ():
+                if self._hand_over([batch[at]]):
+                    return _halves(batch[:at] + batch[at + 1 :])
+            return None
+        if self._hand_over([other[0]]):
+            return _halves(batch)
+        with self._condition:  # not in the same place: next time another one tells
+            self._queue.insert(len(self._queue) // 2, other)
+            self._bytes += other[1]
+        return None
+
+    def _take(self) -> list[ReadableSpan]:
         batch: list[ReadableSpan] = []
         total = 0
         with self._condition:
@@ -185,13 +267,13 @@ class BoundedBatchProcessor(SpanProcessor):
                 total += size
             self._bytes -= total
             self._in_flight = len(batch)
-        return batch, total
+        return batch
 
     def _send(self, batch: list[ReadableSpan]) -> bool:
         token = context_api.attach(context_api.set_value(context_api._SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             return self._exporter.export(batch) is SpanExportResult.SUCCESS
-        except Exception:
+        except BaseException:  # this thread is ours: nobody else could be told
             drops.internal_error(f"exporter {self._name}")
             return False
         finally:
@@ -240,7 +322,7 @@ class BoundedBatchProcessor(SpanProcessor):
             self._deadline = time.monotonic() + timeout_s
             thread = self._thread
             self._condition.notify_all()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and not threads.is_current(thread):
             thread.join(timeout_s)
         with self._condition:
             left = len(self._queue) + self._in_flight
@@ -249,8 +331,7 @@ class BoundedBatchProcessor(SpanProcessor):
         if left:
             drops.count("span", f"{self._name}_unreachable", left)
         # An exporter that hangs in its own shutdown must not hold the program: bounded by a thread.
-        closer = threading.Thread(target=self._close_exporter, name="otel_llm-export-close", daemon=True)
-        closer.start()
+        closer = threads.start(self._close_exporter, "otel_llm-export-close")
         closer.join(max(0.1, self._deadline - time.monotonic()))
         return left == 0
 
@@ -263,6 +344,12 @@ class BoundedBatchProcessor(SpanProcessor):
     def after_fork_in_child(self) -> None:
         """Start afresh: the parent still has, and will send, what waits in the copied queue."""
         self._reset()
+
+
+def _halves(batch: list[ReadableSpan]) -> list[list[ReadableSpan]]:
+    """Return the second half and the first, each with something in it."""
+    middle = len(batch) // 2
+    return [half for half in (batch[middle:], batch[:middle]) if half]
 
 
 def _environment_int(name: str) -> int | None:

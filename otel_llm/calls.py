@@ -23,6 +23,7 @@ from otel_llm.parsing import CallParser, Endpoint, headers_of
 
 if TYPE_CHECKING:
     from otel_llm.attributes import Describer
+    from otel_llm.hosts import NearHosts
     from otel_llm.pricing import Cost
     from otel_llm.recording import Recorder
     from otel_llm.scoping import Scope
@@ -80,6 +81,7 @@ class CallRecord:
         self._body = body
         self._content_type = content_type
         self._pending: list[bytes] = []
+        self._forks = recorder.forks
         self._start = perf_counter()
 
     # --- on the caller's thread ---------------------------------------------------------------------
@@ -122,6 +124,8 @@ class CallRecord:
         if self.done:
             return
         self.done = True
+        if self._forks != self._recorder.forks:
+            return  # a copy in a forked child: it is the parent process that ends it
         self._end = perf_counter()
         if content is not None:
             self._pending.append(content)
@@ -143,7 +147,8 @@ class CallRecord:
 
     def _hand_over(self) -> None:
         chunks, self._pending, self._pending_bytes = self._pending, [], 0
-        self._recorder.finisher.put(_Chunks(self, chunks))
+        if self._forks == self._recorder.forks:
+            self._recorder.finisher.put(_Chunks(self, chunks))
 
     def shed(self) -> None:
         """Let the bodies go; facts about the exchange itself stay."""
@@ -251,6 +256,8 @@ class CallRecord:
         """Reconcile what the payload said with what happened to the exchange."""
         if self._shed:
             call.truncated = True
+        if self._unavailable and call.error is not None and call.error.type == "malformed_response":
+            call.error = None  # what was not seen is not malformed
         if self._failure is not None:
             if not call.complete:  # once the payload said that it was whole, closing it early is no failure
                 call.error = self._failure
@@ -298,6 +305,11 @@ class CallRecord:
     def host(self) -> str:
         """The server's host name."""
         return self._host
+
+    @property
+    def near_hosts(self) -> NearHosts:
+        """The hosts that the trace may go on at."""
+        return self._recorder.near
 
     @property
     def port(self) -> int | None:

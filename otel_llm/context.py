@@ -110,6 +110,21 @@ def _within(current: context_api.Context, do: Callable[..., Any], /, *args: Any,
         context_api.detach(token)
 
 
+def unseen(hook: Callable[[str], str] | None) -> Callable[[str], str] | None:
+    """Return the program's redaction so that a model it asks is not recorded: that text would have to be redacted too."""
+    if hook is None:
+        return None
+
+    def redact(text: str) -> str:
+        token = context_api.attach(context_api.set_value(context_api._SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            return hook(text)
+        finally:
+            context_api.detach(token)
+
+    return redact
+
+
 def carrier() -> dict[str, str]:
     """Return the headers that continue the current trace elsewhere, by the program's own propagators.
 

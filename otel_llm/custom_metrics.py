@@ -133,7 +133,7 @@ class _Metric:
             self._record(value, self._told(record))
         except Exception as error:
             drops.count("metric", "failed")
-            drops.warn_once(f"metric:{self._name}", "the metric %s failed: %r", self._name, error)
+            drops.warn_once(f"metric:{self._name}", "the metric %s failed: %s", self._name, drops.said(error))
 
     def _measured(self, record: Record) -> float | int | None:
         given: Any

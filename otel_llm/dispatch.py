@@ -1,4 +1,4 @@
-"""Where callbacks of programs run: one thread, apart from the worker, behind a bounded queue. Imports `drops` alone."""
+"""Where callbacks of programs run: one thread, apart from the worker, behind a bounded queue. Imports `drops` and `threads`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, Final
 
-from otel_llm import drops
+from otel_llm import drops, threads
 
 LINGER_S: Final = 0.02
 """How long the thread waits for company before it calls anybody, in seconds."""
@@ -46,7 +46,11 @@ class Listener:
         except Exception as error:
             drops.count("hook", "failed")
             drops.warn_once(
-                f"hook:{id(self)}", "the callback %s of %s failed: %r", self._callback, self._hook, error
+                f"hook:{id(self)}",
+                "the callback %s of %s failed: %s",
+                self._callback,
+                self._hook,
+                drops.said(error),
             )
         self._calls += 1
         self._spent_s += time.perf_counter() - began
@@ -75,7 +79,7 @@ class _Dispatcher:
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._awake = False
         self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
 
     def put(self, listeners: Sequence[Listener], make: Callable[[], object]) -> None:
         if len(self._queue) >= MAX_WAITING:
@@ -93,9 +97,7 @@ class _Dispatcher:
             return
         try:
             if self._thread is None:
-                thread = threading.Thread(target=self._work, name="otel_llm-hooks", daemon=True)
-                thread.start()
-                self._thread = thread
+                self._thread = threads.start(self._work, "otel_llm-hooks")
         except RuntimeError:
             pass  # the interpreter is shutting down: nobody is told any more
         finally:
@@ -112,11 +114,11 @@ class _Dispatcher:
                     record = make()
                     for listener in listeners:
                         listener.call(record)
-                except Exception:
+                except BaseException:  # a callback that exits ends this thread no more than any other
                     drops.internal_error("telling hooks")
 
     def flush(self, timeout_s: float) -> bool:
-        if self._thread is None or self._thread is threading.current_thread():
+        if self._thread is None or threads.is_current(self._thread):
             return not self._queue  # (a callback that flushes would wait for itself)
         reached = threading.Event()
         # Not by `put`, which refuses what does not fit.

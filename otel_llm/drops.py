@@ -1,6 +1,7 @@
 """What was dropped, and why: one counter for the whole process, read by `doctor` and as a metric.
 
-Also the one place where our own failures are logged: once each, never raised. Imports nothing of ours.
+Also the one place where our own failures are logged: once each, never raised. Imports nothing of ours but what
+scrubs them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _lock = threading.RLock()  # re-entrant: a finalizer may count while the same th
 _counts: Counter[tuple[str, str]] = Counter()
 _said: set[str] = set()
 _MAX_SAID: Final = 1024
+_MAX_WORDS: Final = 200
 
 debug = False
 
@@ -68,7 +70,23 @@ def internal_error(where: str) -> None:
 
         warn_once(
             f"internal:{where}",
-            "otel_llm failed in %s (%r); the program is not affected. OTEL_LLM_DEBUG=true logs each with its traceback",
+            "otel_llm failed in %s (%s); the program is not affected. OTEL_LLM_DEBUG=true logs each with its traceback",
             where,
-            sys.exc_info()[1],
+            said(sys.exc_info()[1]),
         )
+
+
+def said(error: object) -> str:
+    """Return an exception in a few words that may go to a log: without secrets, and never with the text it failed on.
+
+    `repr` of a `UnicodeEncodeError` holds the whole text that could not be encoded.
+    """
+    from otel_llm.secret_kinds import scrub_secrets
+
+    try:
+        text = scrub_secrets(str(error))
+    except Exception:
+        text = ""
+    if len(text) > _MAX_WORDS:
+        text = f"{text[:_MAX_WORDS]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -96,13 +96,11 @@ def make_exporter(name: str, variable: str = OTEL_TRACES_EXPORTER) -> Any | None
                 return made
     except Exception as error:
         drops.count("exporter", "setup_failed")
-        drops.warn_once(f"exporter:{name}", "the exporter %r cannot be set up: %s", name, error)
+        drops.warn_once(f"exporter:{name}", "the exporter %r cannot be set up: %s", name, drops.said(error))
         return None
     drops.count("exporter", "unknown")
-    known = sorted({found.name for found in entry_points(group=_GROUPS[variable])})
-    drops.warn_once(
-        f"exporter:{name}", "there is no exporter %r; installed are %s", name, ", ".join(["otlp", *known])
-    )
+    known = sorted({"otlp", *(plain_name(found.name) for found in entry_points(group=_GROUPS[variable]))})
+    drops.warn_once(f"exporter:{name}", "there is no exporter %r; installed are %s", name, ", ".join(known))
     return None
 
 

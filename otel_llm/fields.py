@@ -98,6 +98,8 @@ def plain(value: Any) -> AttributeValue:
     if isinstance(value, list | tuple | set | frozenset):
         items = [v.value if isinstance(v, Enum) else v for v in value][:MAX_ITEMS]
         kinds = {type(item) for item in items}
+        if kinds == {int} and any(item.bit_length() > _INT_BITS for item in items):
+            return tuple(map(str, items))
         if len(kinds) <= 1 and kinds <= {bool, int, float, str}:
             return tuple(items)
         return dumps(items)

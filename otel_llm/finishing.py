@@ -2,7 +2,7 @@
 
 The caller's thread appends an item and returns; a daemon thread wakes a moment later, finishes all items in
 the order in which they were handed over, and sleeps until there are more (no wake-ups while idle). Calls and
-scopes share one queue, so a child never ends after a parent that closed later. Imports only `drops`.
+scopes share one queue, so a child never ends after a parent that closed later. Imports only `drops` and `threads`.
 
 Everything on the caller's side is safe inside a finalizer that runs during a garbage collection:
 `deque.append` and `SimpleQueue.put` are re-entrant, locks are not taken.
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
-from otel_llm import drops
+from otel_llm import drops, threads
 
 LINGER_S: Final = 0.1
 """How long the worker waits for company before it starts on a batch, in seconds."""
@@ -86,7 +86,7 @@ class Finisher:
         # Re-entrant, because SIGTERM's handler may run on a thread that is just draining.
         self._processing = threading.RLock()
         self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
 
     @property
     def waiting(self) -> int:
@@ -121,9 +121,7 @@ class Finisher:
             return
         try:
             if self._thread is None and not self._closed:
-                thread = threading.Thread(target=self._work, name="otel_llm-finisher", daemon=True)
-                thread.start()
-                self._thread = thread
+                self._thread = threads.start(self._work, "otel_llm-finisher")
         except RuntimeError:
             # The interpreter is shutting down: the exit handler drains the queue on its own thread.
             pass
@@ -141,7 +139,14 @@ class Finisher:
             except Empty:
                 pass
             self._awake = False  # before the queue is read: what comes from now on wakes us again
-            self._drain(None, polite=True)
+            try:
+                self._drain(None, polite=True)
+            except (
+                BaseException
+            ):  # a callback of the program's that exits, or was cancelled, ends no thread of ours
+                drops.internal_error("finishing")
+                self._awake = True
+                tokens.put(None)  # the rest
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Finish everything that was handed over before this call, on the calling thread or the worker.

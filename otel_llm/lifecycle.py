@@ -1,7 +1,7 @@
 """The ends of a process: exit, SIGTERM, fork, and the short life of a multiprocessing worker.
 
 Nothing that was handed over may be lost, and nothing may take longer than was allowed. Imports no other module
-of ours but `drops`; `runtime` gives it functions.
+of ours but `drops` and `threads`; `runtime` gives it functions.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from typing import Any, Final
 
 import wrapt
 
-from otel_llm import drops
+from otel_llm import drops, threads
 
 _EXIT_PRIORITY: Final = 1000
 """multiprocessing runs finalizers from high to low; ours must run before its pools and managers go."""
+
+
+_LOCKING: Final = "opentelemetry."
+"""Whose locks cannot be taken twice by the same thread; ours can."""
 
 
 class Lifecycle:
@@ -71,9 +75,14 @@ class Lifecycle:
             signal.signal(signal.SIGTERM, self._terminate)
             self._handler_installed = True
 
-    def _terminate(self, signum: int, _frame: FrameType | None) -> None:
+    def _terminate(self, signum: int, frame: FrameType | None) -> None:
         try:
-            self._exit()
+            if _is_inside(frame):
+                # A lock of OpenTelemetry's may be held right here, which the exit would wait for without end. Another
+                # thread waits for it within its bounds.
+                threads.start(self._exit, "otel_llm-exit").join()
+            else:
+                self._exit()
         finally:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
@@ -102,3 +111,12 @@ def _quietly(where: str, do: Callable[[], None], enabled: bool) -> None:
         do()
     except Exception:
         drops.internal_error(where)
+
+
+def _is_inside(frame: FrameType | None) -> bool:
+    """Say whether a signal came while its thread was in code of OpenTelemetry's."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_LOCKING):
+            return True
+        frame = frame.f_back
+    return False

@@ -64,12 +64,17 @@ class Scrubber:
         if self._patterns or self._hook is not None:
             return False
         # NUL is part of no known kind of secret, and of no JSON text.
-        return not may_hold_secret("\0".join(texts))
+        joined = "\0".join(texts)
+        return not may_hold_secret(joined) and _valid(joined) is joined
+
+    def looks_at(self, key: str) -> bool:
+        """Say whether a value under this key may hold a secret that is not seen from the value alone."""
+        return key in _URL_KEYS or self._is_secret(key)
 
     def text(self, s: str) -> str:
-        """Return `s` without secrets."""
+        """Return `s` without secrets, and without lone surrogates, which no exporter could encode."""
         s = scrub_secrets(s)
-        return self._own(s) if self._patterns or self._hook is not None else s
+        return _valid(self._own(s) if self._patterns or self._hook is not None else s)
 
     def url(self, s: str) -> str:
         """Return a URL without its user information, and without the values of parameters that hold secrets."""
@@ -144,3 +149,13 @@ class Scrubber:
                 k: v if k in _FIXED and isinstance(v, str) else self._own_each(v) for k, v in value.items()
             }
         return value
+
+
+def _valid(s: str) -> str:
+    if s.isascii():
+        return s
+    try:
+        s.encode()
+    except UnicodeEncodeError:
+        return s.encode("utf-8", "replace").decode()
+    return s

@@ -117,6 +117,7 @@ def instrument(
             # Half a set-up is worse than none: take back what was done, and let the program run without us.
             drops.internal_error("instrument()")
             recording.activate(None)
+            runtime.stop(settings.shutdown_timeout)
             runtime.remove()
             return Handle(settings, enabled=False)
         _runtime = runtime

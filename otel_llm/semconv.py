@@ -181,6 +181,7 @@ TRAIN_STEP: Final = "rl.train.step"  # the first is 1
 TRAIN_EPOCH: Final = "rl.train.epoch"
 TRAIN_MODE: Final = "rl.train.mode"  # train, eval
 TRAIN_MICRO_STEP: Final = "rl.train.micro_step"  # of gradient accumulation, from 0
+TRAIN_UPDATE: Final = "rl.train.update"  # which update of the weights, counted over the run from 1
 TRAIN_ITERATION: Final = "rl.train.iteration"  # how often the same rollouts were learned from before
 TRAIN_LOSS: Final = "rl.train.loss"
 TRAIN_GRAD_NORM: Final = "rl.train.grad_norm"
@@ -265,6 +266,7 @@ EVENT_OPERATION_DETAILS: Final = "gen_ai.client.inference.operation.details"
 EVENT_MODEL_OUTPUT: Final = (
     "otel_llm.model_output"  # an answer that a training program logged beside the true one
 )
+EVENT_TRAINING_TOKENS: Final = "otel_llm.training.tokens"  # what one loss made of a rollout's tokens
 EVENT_TEXT: Final = "otel_llm.training.text"  # a text of a training program, by a name: examples/completion …
 MODEL_OUTPUT_QUESTION: Final = "otel_llm.output.question"
 MODEL_OUTPUT_TRUE_ANSWER: Final = "otel_llm.output.true_answer"

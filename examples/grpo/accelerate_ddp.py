@@ -69,12 +69,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     part.set(loss=loss.total)
                 with otel_llm.part("backward"):
                     accelerator.backward(loss.total)  # gradients of all ranks become their mean
-                with otel_llm.part("optimizer"):
+                with otel_llm.part("optimizer", update=updates):
                     norm = accelerator.clip_grad_norm_(model.parameters(), 1.0)
                     if not args.frozen:
                         optimizer.step()
                     optimizer.zero_grad()
-                telemetry.tell(steps, loss=loss.total, grad_norm=norm, learning_rate=args.lr)
                 metrics.training_step(
                     loss.total, kl=loss.kl, grad_norm=norm, learning_rate=args.lr, step=updates
                 )

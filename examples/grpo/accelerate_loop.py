@@ -69,13 +69,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                     if not accelerator.sync_gradients:
                         continue
                     updates += 1
-                    with otel_llm.part("optimizer"):
+                    with otel_llm.part("optimizer", update=updates):
                         norm = accelerator.clip_grad_norm_(model.parameters(), 1.0)
                         if not args.frozen:
                             optimizer.step()
                         optimizer.zero_grad()
                 mean = sum(one.total.detach() for one in losses) / pieces
-                telemetry.tell(steps, loss=mean, grad_norm=norm, learning_rate=args.lr)
                 metrics.training_step(
                     mean,
                     kl=sum(one.kl.detach() for one in losses) / pieces,

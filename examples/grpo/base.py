@@ -54,12 +54,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     continue
                 with otel_llm.part("backward"):
                     loss.total.backward()
-                with otel_llm.part("optimizer"):
+                with otel_llm.part("optimizer", update=updates):
                     norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
                     if not args.frozen:
                         optimizer.step()
                     optimizer.zero_grad()
-                telemetry.tell(steps, loss=loss.total, grad_norm=norm, learning_rate=args.lr)
                 metrics.training_step(
                     loss.total, kl=loss.kl, grad_norm=norm, learning_rate=args.lr, step=updates
                 )

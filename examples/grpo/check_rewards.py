@@ -32,7 +32,7 @@ LOOPS: Final = (
     "trl_grpo",
 )
 OWN_LOOPS: Final = tuple(loop for loop in LOOPS if loop != "trl_grpo")
-"""Those that `check_rewards` trains unless told otherwise; `trl_grpo.py` prints its own rewards."""
+"""Those that are trained unless told otherwise: all but TRL's, which has more steps."""
 REWARD: Final = {"trl_grpo": "reward"}
 """What the mean reward of a step is called, where it is not `rollouts/returns_mean`."""
 
@@ -83,9 +83,8 @@ def train(one: Training, more: Sequence[str]) -> Training:
             on_two_ranks(main)
         else:
             main()
-        rows = sorted(
-            StoreReader(Path(".otel_llm")).series("rollouts/returns_mean"), key=lambda row: row.time_ns
-        )
+        name = REWARD.get(one.loop, "rollouts/returns_mean")
+        rows = sorted(StoreReader(Path(".otel_llm")).series(name), key=lambda row: row.time_ns)
         os.chdir("/")
     return replace(one, rewards=[row.value for row in rows])
 

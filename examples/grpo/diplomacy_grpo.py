@@ -125,8 +125,7 @@ class DiplomacyGRPOTrainer:
             telemetry.run(self.args, self.policy, "grpo", environment="diplomacy"),
             otel_llm.TrainingMetrics() as metrics,
         ):
-            steps = otel_llm.steps(episodes)
-            for episode in steps:
+            for episode in otel_llm.steps(episodes):
                 experiences = self.play_episode(episode)
                 compare(experiences, self.policy, self.reference, self.args)
                 metrics.rollouts(
@@ -135,7 +134,7 @@ class DiplomacyGRPOTrainer:
                     [one.advantage for one in experiences],
                     replay_buffer_size=len(experiences),
                 )
-                self.learn(experiences, steps, metrics)
+                self.learn(experiences, metrics)
                 telemetry.checkpoint(episode, self.policy, metrics, self.args)
                 telemetry.show(episode, experiences)
         otel_llm.shutdown()
@@ -178,7 +177,7 @@ class DiplomacyGRPOTrainer:
 
     def generate_batch_responses(self, tables: Sequence[Table]) -> list[str]:
         """Ask the policy for the orders of all games at once."""
-        with otel_llm.part("generation"):
+        with otel_llm.part("generation", model=self.policy.name):
             return self.policy.sample(
                 [table.sample for table in tables], self.args, new_tokens=self.config.max_new_tokens or 24
             )
@@ -215,7 +214,7 @@ class DiplomacyGRPOTrainer:
 
     # --- learning -------------------------------------------------------------------------------------
 
-    def learn(self, experiences: list[Experience], steps: Any, metrics: otel_llm.TrainingMetrics) -> None:
+    def learn(self, experiences: list[Experience], metrics: otel_llm.TrainingMetrics) -> None:
         """Learn from the games of an episode."""
         parameters = list(self.policy.model.parameters())
         for micro_step, batch in enumerate(shuffled(experiences, self.config.train_batch_size, self.order)):
@@ -229,12 +228,11 @@ class DiplomacyGRPOTrainer:
                 continue
             with otel_llm.part("backward"):
                 loss.total.backward()
-            with otel_llm.part("optimizer"):
+            with otel_llm.part("optimizer", update=self.updates):
                 norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                 if not self.config.frozen:
                     self.optimizer.step()
                 self.optimizer.zero_grad()
-            telemetry.tell(steps, loss=loss.total, grad_norm=norm, learning_rate=self.config.lr)
             metrics.training_step(
                 loss.total, kl=loss.kl, grad_norm=norm, learning_rate=self.config.lr, step=self.updates
             )

@@ -11,7 +11,7 @@ from tinygrpo import options, telemetry
 from tinygrpo.experience import batch_loss, batches, compare, shuffled
 from tinygrpo.maths import group_advantages
 from tinygrpo.policy import load
-from tinygrpo.single_turn import roll_out
+from tinygrpo.single_turn import roll_out_together
 from tinygrpo.tasks import counting
 from tinygrpo.warmup import warm_up
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ):
         steps = otel_llm.steps(batches(task.questions, args.rollouts_per_step, args.steps))
         for number, questions in enumerate(steps, 1):
-            experiences = roll_out(policy, task, questions, args, step=number)
+            experiences = roll_out_together(policy, task, questions, args)
             compare(experiences, policy, reference, args, advantages)
             metrics.rollouts(
                 [one.reward for one in experiences],
@@ -68,12 +68,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     continue
                 with otel_llm.part("backward"):
                     loss.total.backward()
-                with otel_llm.part("optimizer"):
+                with otel_llm.part("optimizer", update=updates):
                     norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
                     if not args.frozen:
                         optimizer.step()
                     optimizer.zero_grad()
-                telemetry.tell(steps, loss=loss.total, grad_norm=norm, learning_rate=args.lr)
                 metrics.training_step(
                     loss.total,
                     kl=loss.kl,

@@ -75,19 +75,17 @@ def train(args: argparse.Namespace, task: ToolTask) -> None:
                     continue
                 with otel_llm.part("backward"):
                     loss.total.backward()
-                with otel_llm.part("optimizer"):
+                with otel_llm.part("optimizer", update=updates):
                     norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
                     if not args.frozen:
                         optimizer.step()
                     optimizer.zero_grad()
-                telemetry.tell(steps, loss=loss.total, grad_norm=norm, learning_rate=args.lr)
                 logger.log_training_step(
                     loss=loss.total, kl=loss.kl, grad_norm=norm, learning_rate=args.lr, step=updates
                 )
             logger.log_epoch_end(updates)
             telemetry.checkpoint(number, policy, logger.metrics, args)
             telemetry.show(number, experiences)
-        logger.metrics.finish()  # here, where it still belongs to the run
 
 
 if __name__ == "__main__":

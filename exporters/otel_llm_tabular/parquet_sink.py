@@ -118,6 +118,8 @@ class ParquetSink(FileSink):
         self._rows = 0
         self._since: float | None = None
         self._numbers: dict[str, int] = self.journal.state.setdefault("numbers", {})
+        self._unplaced: dict[str, str] = {}
+        """Complete files that could not be put in their places yet. The journal knows of them: they are for good."""
         self._broken = False
 
     def write(self, batch: Batch) -> bool:
@@ -147,8 +149,15 @@ class ParquetSink(FileSink):
     def _table(self, rows: Rows) -> _Open:
         found = self._open.get(rows.table)
         if found is None:
-            found = self._open[rows.table] = _Open(self.journal.part(rows.table), rows, self._settings)
+            found = self._open[rows.table] = _Open(self._part(rows.table), rows, self._settings)
         return found
+
+    def _part(self, table: str) -> Path:
+        path, number = self.journal.part(table), 1
+        while str(path.relative_to(self.directory)) in self._unplaced:
+            number += 1
+            path = self.journal.part(f"{table}-{number}")
+        return path
 
     def due_s(self) -> float | None:
         """Return when the open files are to be closed."""
@@ -169,25 +178,36 @@ class ParquetSink(FileSink):
     def _close_files(self) -> bool:
         """Close all files and put them in their places, in one step."""
         if not self._receipts:
-            return not self._broken
+            return self._put_in_place() and not self._broken
         try:
-            renames = {}
+            renames = dict(self._unplaced)
             for table, written in self._open.items():
                 written.close()
                 renames[str(written.path.relative_to(self.directory))] = self._place(table)
             self.journal.state["renames"] = renames
             self.journal.commit(self._keys)
-            for there, here in renames.items():
-                (self.directory / there).rename(self.directory / here)
         except Exception as error:
             self._fail(error)
             return False
+        self._unplaced = renames
         self._open, self._rows, self._since = {}, 0, None
         for receipt in self._receipts:
             receipt.settle()
         # The keys stay in the journal; they are noted in the store before it is written again.
         self._receipts, self._keys = [], {}
-        return True
+        return self._put_in_place()
+
+    def _put_in_place(self) -> bool:
+        """Rename what is complete. What cannot be now is the next time, or by whoever uses the directory next."""
+        for there, here in list(self._unplaced.items()):
+            try:
+                (self.directory / here).parent.mkdir(exist_ok=True)
+                (self.directory / there).rename(self.directory / here)
+            except OSError as error:
+                self.failed(error)
+            else:
+                del self._unplaced[there]
+        return not self._unplaced
 
     def _place(self, table: str) -> str:
         """Return the next free place of a table's file."""
@@ -198,7 +218,7 @@ class ParquetSink(FileSink):
             number += 1
             slot = self.journal.slot
             name = f"{number:04d}.parquet" if slot == 1 else f"s{slot}-{number:04d}.parquet"
-            if not (directory / name).exists():
+            if not (directory / name).exists() and f"{table}/{name}" not in self._unplaced.values():
                 self._numbers[table] = number
                 return f"{table}/{name}"
 

@@ -16,6 +16,8 @@ from otel_llm.views.model import Histogram, Scalar
 TIME: Final = "otel_llm/time"
 """What metric points are drawn over: seconds since the epoch."""
 
+_UNNAMED: Final = "unnamed"
+
 MAX_BUCKETS: Final = 512
 """W&B refuses histograms of more."""
 
@@ -88,6 +90,7 @@ class Rower:
         return list(self._defined.items())
 
     def _named(self, name: str) -> str:
+        name = name or _UNNAMED  # W&B refuses the empty one, and with it what was told beside it
         return name if not self._prefix or name.startswith(self._prefix) else self._prefix + name
 
     def _step(self, point: Scalar | Histogram) -> tuple[str | None, float | None]:

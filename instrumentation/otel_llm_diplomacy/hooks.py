@@ -240,21 +240,28 @@ def _add_order(player: Player, original: Method) -> Method:
         taking = None if game is None else game.taking
         if taking is None:
             return original(self, power, word, *args, **kwargs)
-        errors = len(self.error)
+        errors = len(getattr(self, "error", ()))
         try:
             result = original(self, power, word, *args, **kwargs)
         except Exception:  # words that make no sense at all
-            taking.append(" ".join(word))
+            _not_taken(taking, word)
             raise
         try:
             # A unit's name alone is dropped without a word.
             if len(self.error) > errors or (len(word) == 2 and word[0] in {"A", "F"}):  # noqa: PLR2004
-                taking.append(" ".join(word))
+                _not_taken(taking, word)
         except Exception:
             drops.internal_error("noting an order")
         return result
 
     return add_order
+
+
+def _not_taken(taking: list[str], word: Any) -> None:
+    try:
+        taking.append(" ".join(map(str, word)))
+    except Exception:
+        drops.internal_error("noting an order")
 
 
 def _add_message(player: Player, original: Method) -> Method:

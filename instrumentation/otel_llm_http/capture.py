@@ -6,7 +6,8 @@ program see exactly what it would have seen. Nothing here raises into a hook: `b
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar, Token
 from typing import Any, Final, Protocol
 
 from opentelemetry import context as context_api
@@ -69,7 +70,7 @@ class MappingHeaders:
 class Exchange:
     """A call under way: its record, and what must be undone once the client has sent it."""
 
-    __slots__ = ("_added", "_body", "_count", "_headers", "_target", "_token", "record")
+    __slots__ = ("_added", "_body", "_count", "_headers", "_sending", "_target", "_token", "record")
 
     def __init__(self, record: CallRecord, target: str, body: bytes | None, count: int) -> None:
         self.record = record
@@ -77,8 +78,9 @@ class Exchange:
         self._body = body
         self._count = count
         self._token: Any = None
-        self._added: Sequence[str] = ()
+        self._added: Mapping[str, str] = {}
         self._headers: RequestHeaders | None = None
+        self._sending: Token[Exchange | None] | None = None
 
     def enter(self, headers: RequestHeaders | None) -> None:
         """Make the span current, and let the trace go on at a near host. Before the client sends.
@@ -88,8 +90,10 @@ class Exchange:
         """
         self._token = context_api.attach(trace_api.set_span_in_context(self.record.span))
         if headers is not None:
-            self._added = [name for name, value in carrier().items() if headers.add(name, value)]
+            self._added = {name: value for name, value in carrier().items() if headers.add(name, value)}
             self._headers = headers
+            if self._added:
+                self._sending = _sending.set(self)
 
     def leave(self) -> None:
         """Undo `enter`. After the client has sent, whatever became of it."""
@@ -100,6 +104,18 @@ class Exchange:
         if headers is not None:
             self._headers = None
             for name in self._added:
+                headers.remove(name)
+        if self._sending is not None:
+            sending, self._sending = self._sending, None
+            try:
+                _sending.reset(sending)
+            except ValueError:  # a coroutine that goes on in another context
+                _sending.set(None)
+
+    def take_back(self, headers: RequestHeaders) -> None:
+        """Remove what was added to the request's headers from a copy of them."""
+        for name, value in self._added.items():
+            if headers.get(name) == value:
                 headers.remove(name)
 
     def responded(self, status: int, headers: Any) -> None:
@@ -115,6 +131,27 @@ class Exchange:
         if error_of(exception) in RETRYABLE:
             retries.note_failure(self.record.span, self._target, self._body, self._count)
         self.record.end(exception=exception)
+
+
+_sending: ContextVar[Exchange | None] = ContextVar("otel_llm_http_sending", default=None)
+"""The exchange whose request is being sent with headers of ours."""
+
+
+def redirected(host: str, headers: RequestHeaders) -> None:
+    """Before a request that may follow a redirect is sent: the trace goes on at near hosts only. Never raises.
+
+    Args:
+        host: where it goes now.
+        headers: its headers, with all that the client copied from the request before.
+    """
+    exchange = _sending.get()
+    if exchange is None:
+        return
+    try:
+        if host not in exchange.record.near_hosts:
+            exchange.take_back(headers)
+    except Exception:
+        drops.internal_error("a redirect")
 
 
 def begin(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
 from otel_llm import drops, runtime
 from otel_llm.context import carrier
+from otel_llm.redaction import Scrubber
 from otel_llm.training.runs import RUN_VARIABLE
-from otel_llm_ray.portable import worker_hook
+from otel_llm_ray.portable import guard, worker_hook
 from otel_llm_ray.settings import RaySettings
 
 CONFIGURATION: Final = "OTEL_LLM_RAY_CONFIGURATION"
 """The driver's settings, as JSON, in the workers' environment."""
 
 _HOOK: Final = "worker_process_setup_hook"
+_JOB: Final = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""What Ray tells a driver that was submitted as a job."""
+
 _SENT: Final = (
     "content",
     "store_content",
@@ -42,14 +47,15 @@ def wrapped_init(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def init(*args: Any, **kwargs: Any) -> Any:
-        prepared = kwargs
+        prepared, reaches_workers = kwargs, False
         try:
-            prepared = _prepared(args, kwargs)
+            if not _is_initialized():  # else it only says so, or does nothing
+                prepared, reaches_workers = _prepared(args, kwargs)
         except Exception:
             drops.internal_error("preparing ray.init")
         result = original(*args, **prepared)
         try:
-            if prepared is not kwargs and not _is_client(args, kwargs):
+            if reaches_workers:
                 _enable()  # only where workers can do it too: Ray's wrappers fail in those that cannot
         except Exception:
             drops.internal_error("after ray.init")
@@ -58,25 +64,56 @@ def wrapped_init(original: Callable[..., Any]) -> Callable[..., Any]:
     return init
 
 
-def _prepared(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments with our part of the job's runtime environment; the program's own wins."""
+def _is_initialized() -> bool:
+    ray: Any = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def _prepared(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the arguments with our part of the job's runtime environment, and whether workers run our hook.
+
+    What the program and the job say wins. `ray job submit` has told a runtime environment already; Ray refuses to
+    start where a variable or a field is in both.
+    """
     if runtime.current() is None:
-        return kwargs  # type: ignore[return-value]
-    given = dict(kwargs.get("runtime_env") or {})
-    ours: dict[str, Any] = {"env_vars": {**_environment(), **(given.get("env_vars") or {})}}
+        return kwargs, False
+    # Ray takes the argument, if there is one, instead of what a JobConfig has.
+    told = kwargs.get("runtime_env") or getattr(kwargs.get("job_config"), "runtime_env", None)
+    given, of_job = dict(told or {}), _of_job()
+    theirs = of_job.get("env_vars") or {}
+    ours = {name: value for name, value in _environment().items() if name not in theirs}
+    made: dict[str, Any] = {**given, "env_vars": {**ours, **(given.get("env_vars") or {})}}
     if _is_client(args, kwargs):
         drops.warn_once(
             "ray-client", "workers of a ray:// client are not seen; start the driver in the cluster"
         )
-    else:
-        ours[_HOOK] = worker_hook(given.get(_HOOK))
-    return {**kwargs, "runtime_env": {**given, **ours}}
+        return {**kwargs, "runtime_env": made}, False
+    if _HOOK in of_job:
+        drops.warn_once(
+            "ray-job-hook",
+            "the job was submitted with a worker_process_setup_hook of its own, and Ray takes only one: its workers "
+            "are not seen; let the hook call otel_llm_ray.workers.start()",
+        )
+        return {**kwargs, "runtime_env": made}, False
+    made[_HOOK] = worker_hook(given.get(_HOOK))
+    return {**kwargs, "runtime_env": made}, True
+
+
+def _of_job() -> dict[str, Any]:
+    """Return the runtime environment that the job was submitted with."""
+    try:
+        found = json.loads(os.environ.get(_JOB) or "{}").get("runtime_env")
+    except (ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_client(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Say whether a client from outside the cluster connects, whose job cannot be set up."""
     address = kwargs.get("address", args[0] if args else None)
-    return isinstance(address, str) and address.startswith("ray://")
+    if address is None:
+        address = os.environ.get("RAY_ADDRESS")
+    return isinstance(address, str) and "://" in address
 
 
 def _environment() -> dict[str, str]:
@@ -92,10 +129,14 @@ def _environment() -> dict[str, str]:
         elif isinstance(value, tuple | list | frozenset):
             told[name] = [str(item) for item in value]
     told["store"] = None if settings.store is None else str(settings.store.absolute())
+    url = Scrubber().url
     found = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith("OTEL_") and name != CONFIGURATION and not any(word in name for word in _SECRET)
+        if name.startswith("OTEL_")
+        and name != CONFIGURATION
+        and not any(word in name for word in _SECRET)
+        and url(value) == value
     }
     found[CONFIGURATION] = json.dumps(told)
     from otel_llm.training.loops import current_run
@@ -112,6 +153,7 @@ def _enable() -> None:
         return
     from ray.util.tracing import tracing_helper
 
+    guard()
     tracing_helper._enable_tracing()
     carry_scopes(tracing_helper)
 
@@ -137,8 +179,6 @@ def carry_scopes(helper: Any) -> None:
 
 def disable() -> None:
     """Turn Ray's own tracing off again in this process."""
-    import sys
-
     helper: Any = sys.modules.get("ray.util.tracing.tracing_helper")
     if helper is not None:
         helper._global_is_tracing_enabled = False

@@ -3,6 +3,10 @@
 It goes to the workers as its code, not by name: a node may lack this package, or OpenTelemetry, and its workers have
 to start all the same. Where Ray's tracing is on in the driver but cannot be in a worker, Ray's own wrappers would fail
 there; they get a stand-in that does nothing.
+
+Ray's tracing hands its context to every method of an actor, but makes only some of them take it: calls of generators,
+of static and of class methods would fail with a TypeError (Ray 2.60, `_inject_tracing_into_class`). `guard` keeps it from
+those.
 """
 
 from __future__ import annotations
@@ -10,8 +14,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+GUARD: Final = """
+def otel_llm_guard():
+    from ray.actor import ActorHandle
+    original = ActorHandle._actor_method_call
+    if getattr(original, "_otel_llm", False):
+        return
+    def _actor_method_call(self, method_name, args=None, kwargs=None, *more, **named):
+        try:
+            if kwargs and "_ray_trace_ctx" in kwargs:
+                takes = self._ray_method_signatures.get(method_name)
+                if takes is not None and all(one.name != "_ray_trace_ctx" for one in takes):
+                    kwargs = {name: value for name, value in kwargs.items() if name != "_ray_trace_ctx"}
+        except Exception:
+            pass
+        return original(self, method_name, args, kwargs, *more, **named)
+    _actor_method_call._otel_llm = True
+    ActorHandle._actor_method_call = _actor_method_call
+"""
+
 SOURCE: Final = """
 def otel_llm_worker():
+    try:
+        otel_llm_guard()
+    except Exception:
+        pass
     try:
         from otel_llm_ray.workers import start
     except ImportError:
@@ -65,8 +92,20 @@ def worker_hook(theirs: Callable[[], object] | str | None = None) -> Callable[[]
         theirs: the program's own hook, to be run after ours: a function, or `module.function`.
     """
     names: dict[str, Any] = {"__name__": "__main__", "theirs": theirs}
-    source = SOURCE if theirs is None else SOURCE + BEFORE_THEIRS
+    source = GUARD + SOURCE if theirs is None else GUARD + SOURCE + BEFORE_THEIRS
     exec(compile(source, "<otel_llm_ray>", "exec"), names)  # noqa: S102 (our own text, above)
     name = "otel_llm_worker" if theirs is None else "otel_llm_worker_and_theirs"
     hook: Callable[[], None] = names[name]
     return hook
+
+
+def guard() -> None:
+    """In this process, let calls of methods that Ray's tracing leaves alone go without its context.
+
+    Raises:
+        ImportError: Ray has no such calls.
+        AttributeError: likewise.
+    """
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(compile(GUARD, "<otel_llm_ray>", "exec"), names)  # noqa: S102 (our own text, above)
+    names["otel_llm_guard"]()

@@ -1,4 +1,4 @@
-"""Losses and what they learned from; the backward pass."""
+"""Losses and what they learned from; the backward pass, and what DeepSpeed does in it."""
 
 from __future__ import annotations
 
@@ -131,4 +131,16 @@ def backward(accelerator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     value = args[0] if args else kwargs.get("loss")
     if value is not None:
         session.losses.take(value)
+    engine = getattr(getattr(accelerator, "deepspeed_engine_wrapped", None), "engine", None)
+    if engine is not None:
+        sessions.belongs(engine, session)
     return Named(session, "backward")
+
+
+def engine_step(engine: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Part | None:  # noqa: ARG001
+    """Record the optimizer's step of a DeepSpeed engine: it is within the backward pass, and not where trainers think."""
+    session = sessions.of_part(engine)
+    if session is None or session.step is None or "optimizer" in session.going:
+        return None
+    session.optimizes_in_backward = True
+    return Named(session, "optimizer")

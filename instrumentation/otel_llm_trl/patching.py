@@ -1,7 +1,7 @@
 """Which member of which class is which seam. Classes are looked at when a trainer is first used, not by version.
 
-Only three modules are waited for (`transformers.trainer`, `transformers.trainer_callback`, `accelerate.accelerator`);
-trainers' own classes, TRL's and others made from them, are found by the trainer that runs.
+Only four modules are waited for (`transformers.trainer`, `transformers.trainer_callback`, `accelerate.accelerator`,
+`deepspeed.runtime.engine`); trainers' own classes, TRL's and others made from them, are found by the trainer that runs.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ SEAMS: Final[Mapping[str, Seam]] = {
         ("logprobs", "log-probabilities"),
         ("weight sync", "weights that are sent to vLLM"),
         ("tools", "tool calls"),
+        ("deepspeed", "optimizer steps that DeepSpeed does in its backward pass"),
     )
 }
 
@@ -114,6 +115,8 @@ _ONLINE: Final[Members] = (
 """Of trainers that generate while they train."""
 
 _NEEDED: Final = ("sampling", "rewards", "loss")
+_GENERATING: Final = ("grpo", "rloo")
+"""Trainers with such names learn from rollouts, even where they do not make them as TRL's own do."""
 
 _patches: Final = Patches()
 _lock = threading.RLock()
@@ -190,10 +193,16 @@ def _patch_accelerator(module: Any) -> None:
         SEAMS["backward"].lacking("accelerate.Accelerator")
 
 
+@_guarded
+def _patch_deepspeed(module: Any) -> None:
+    _put(module.DeepSpeedEngine, "step", "deepspeed", losses.engine_step)
+
+
 _MODULES: Final[Mapping[str, Callable[[Any], None]]] = {
     "transformers.trainer": _patch_trainer,
     "transformers.trainer_callback": _patch_callbacks,
     "accelerate.accelerator": _patch_accelerator,
+    "deepspeed.runtime.engine": _patch_deepspeed,
 }
 
 
@@ -221,6 +230,8 @@ def look_at(kind: type) -> None:
                 for name, enter in members:
                     _put(owner, name, seam, enter)
         if not hasattr(kind, "_generate_and_score_completions") and not hasattr(kind, "_calculate_rewards"):
+            if any(name in owner.__name__.lower() for owner in owners for name in _GENERATING):
+                SEAMS["sampling"].lacking(kind.__name__)  # it samples elsewhere: AsyncGRPOTrainer in a child
             return
         for seam, members in _ONLINE:
             there = [_put(owner, name, seam, enter) for owner in owners for name, enter in members]

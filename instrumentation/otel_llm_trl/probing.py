@@ -31,6 +31,7 @@ _SOURCES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "figures": ("transformers/trainer.py", ("_maybe_log_save_evaluate",)),
     "step": ("transformers/trainer_callback.py", ("call_event",)),
     "backward": ("accelerate/accelerator.py", ("backward",)),
+    "deepspeed": ("deepspeed/runtime/engine.py", ("step",)),
 }
 """Where each seam is: any of the names will do."""
 

@@ -191,7 +191,7 @@ def _step_ended(session: Session, state: Any, more: Mapping[str, Any]) -> None: 
 
 
 def _optimizer_begins(session: Session, state: Any, more: Mapping[str, Any]) -> None:  # noqa: ARG001
-    if session.step is not None and session.optimizer is None:
+    if session.step is not None and session.optimizer is None and not session.optimizes_in_backward:
         session.optimizer = part("optimizer")
         session.optimizer.__enter__()
 

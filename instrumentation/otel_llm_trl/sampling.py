@@ -243,10 +243,11 @@ class Sampling(Named):
         label = str(step) if is_training else f"eval-{step}"
         before = session.samples_of_step
         first = before * world + rank * size
-        return [
-            (f"{label}-{rank}-{before + i}", f"{label}-{(first + i) // per_group}", (first + i) % per_group)
-            for i in range(size)
-        ]
+        found: list[tuple[str, str, int]] = []
+        for number in range(first, first + size):
+            group, index = f"{label}-{number // per_group}", number % per_group
+            found.append((f"{group}-{index}", group, index))
+        return found
 
 
 def _size(answers: Sequence[Any], result: Any) -> int:

@@ -10,7 +10,6 @@ LOGPROBS_OF: Final = "rl.train.logprobs"  # whose: policy, reference
 SEAMS_MISSING: Final = "rl.train.seams_missing"  # what of this run cannot be recorded
 RESUMED: Final = "rl.train.resumed"  # the run goes on from a checkpoint
 REWARD_KIND: Final = "rl.reward.kind"  # function, coroutine, model
-EVENT_TOKENS: Final = "otel_llm.training.tokens"  # what one loss made of a rollout's tokens
 
 # --- series: what the trainer does not measure itself ---------------------------------------------
 SERIES_TOKENS_PER_SECOND: Final = "perf/tokens_per_second"

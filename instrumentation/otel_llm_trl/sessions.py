@@ -89,6 +89,7 @@ class Session:
         step_took_ns: how long it took the trainer, without checkpoint and evaluation.
         evaluation: the scope of the evaluation that goes on.
         optimizer: the scope of the optimizer's step that goes on.
+        optimizes_in_backward: whether the optimizer's step is known from an engine: the trainer's own is an empty one.
         sampling: what is known of the batch that is being generated and scored.
         learning: the loss that is being computed.
         going: names of the parts that go on.
@@ -110,6 +111,7 @@ class Session:
         self.step_took_ns = 0
         self.evaluation: EvaluationScope | None = None
         self.optimizer: PartScope | None = None
+        self.optimizes_in_backward = False
         self.sampling: Sampling | None = None
         self.learning: Loss | None = None
         self.going: set[str] = set()
@@ -175,8 +177,14 @@ def of(trainer: Any) -> Session | None:
 
 
 def of_part(part: Any) -> Session | None:
-    """Return what is known of the trainer that a callback handler or an accelerator belongs to."""
+    """Return what is known of the trainer that a callback handler, an accelerator or an engine belongs to."""
     return _of_parts.get(part)
+
+
+def belongs(part: Any, session: Session) -> None:
+    """Note that a part, known only while it is used, belongs to a trainer."""
+    if _of_parts.get(part) is not session:
+        _of_parts[part] = session
 
 
 def begin(trainer: Any) -> Session | None:

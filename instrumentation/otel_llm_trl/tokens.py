@@ -19,7 +19,6 @@ from otel_llm import semconv as names
 from otel_llm.training.batches import RolloutBatch
 from otel_llm.training.deferred import Deferred, deferred
 from otel_llm.version import VERSION
-from otel_llm_trl import semconv as sc
 from otel_llm_trl.sessions import Known
 
 
@@ -116,7 +115,7 @@ class Ratios:
                         LogRecord(
                             context=trace_api.set_span_in_context(span),
                             severity_number=SeverityNumber.INFO,
-                            event_name=sc.EVENT_TOKENS,
+                            event_name=names.EVENT_TRAINING_TOKENS,
                             attributes=told,
                         )
                     )

@@ -115,6 +115,8 @@ class Generation(CallRecord):
         super().end(content, exception)
 
     def _kept_bytes(self) -> int:
+        if self._streamed is not None:
+            return self._streamed.tokens() * _TOKEN_BYTES
         if not self._outputs:
             return 0
         first = self._outputs[0]

@@ -190,6 +190,16 @@ class Streamed:
             if self._delta:
                 self._pieces.setdefault(index, []).append((completion.text, len(completion.token_ids)))
 
+    def tokens(self) -> int:
+        """Return how many tokens of prompts and answers are kept alive, roughly."""
+        if self._delta:
+            held = sum(n for pieces in self._pieces.values() for _, n in pieces)
+        else:
+            held = sum(size(completion.token_ids) or 0 for _, completion in self._last.values())
+        return held + max(
+            (size(request.prompt_token_ids) or 0 for request, _ in self._last.values()), default=0
+        )
+
     def samples(self, stats: Mapping[tuple[str, int], Any] | None = None) -> Iterator[Sample]:
         """Yield the samples, in the order of their index.
 

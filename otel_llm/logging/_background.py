@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from otel_llm import drops
+from otel_llm import drops, threads
 
 _everyone: weakref.WeakSet[Background] = weakref.WeakSet()
 
@@ -58,7 +58,7 @@ class Background:
         self._urgent = False
         self._tokens: SimpleQueue[bool | None] = SimpleQueue()
         self._writing = threading.RLock()  # a signal handler may flush on the thread that is just writing
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
 
     def put(self, item: Any, nbytes: int) -> None:
         """Hand an item over. Never blocks and never raises."""
@@ -78,14 +78,10 @@ class Background:
     def _start(self) -> None:
         if self._thread is not None:
             return
-        thread = threading.Thread(
-            target=self._work, args=(self._tokens,), name=f"otel_llm-{self._what}", daemon=True
-        )
         try:
-            thread.start()
+            self._thread = threads.start(self._work, f"otel_llm-{self._what}", (self._tokens,))
         except RuntimeError:  # the interpreter is shutting down: `flush` writes on its caller's thread
             return
-        self._thread = thread
 
     def _work(self, tokens: SimpleQueue[bool | None]) -> None:
         failed = False

@@ -12,7 +12,10 @@ from typing import Final
 FULL: Final = "as much is being worked on as fits into memory; come again"
 GOING: Final = "the receiver is being stopped; come again"
 BROKEN: Final = "the receiver failed; come again"
+FAILED: Final = "the receiver failed at this request, and would again"
 TOO_LARGE: Final = "the body is larger than this receiver takes (--max-body)"
+SLOW: Final = "the message came too slowly; come again"
+CROWDED: Final = "the request has more parts than this receiver takes, send it in several"
 NO_TOKEN: Final = "a bearer token is needed, and this is not it"  # noqa: S105
 
 
@@ -24,6 +27,7 @@ class Kind(Enum):
     TOO_LARGE = "too_large"
     BUSY = "busy"
     UNAVAILABLE = "unavailable"
+    FAILED = "failed"
     UNAUTHENTICATED = "unauthenticated"
 
 

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_llm.receiving import json_form, rows, spans
+from otel_llm.receiving import counting, json_form, rows, spans
 from otel_llm.receiving.origins import Origins
 from otel_llm.receiving.scrubbing import Cleaner
 from otel_llm.receiving.values import Values
@@ -26,6 +26,10 @@ _REQUESTS: Final[dict[Signal, type[Message]]] = {
     "metrics": ExportMetricsServiceRequest,
     "logs": ExportLogsServiceRequest,
 }
+
+
+class CrowdedError(Exception):
+    """The request is made of more messages than fit into memory, however small they are."""
 
 
 class MalformedError(Exception):
@@ -69,6 +73,7 @@ class Decoder:
 
         Raises:
             MalformedError: the body is not what it is said to be.
+            CrowdedError: it has too many parts.
         """
         request = _parsed(signal, form, body)
         found = Decoded()
@@ -130,6 +135,8 @@ class Decoder:
 
 def _parsed(signal: Signal, form: Form, body: bytes) -> Message:
     kind = _REQUESTS[signal]
+    if counting.too_many(body, kind, form):
+        raise CrowdedError
     try:
         if form == "json":
             return json_form.parse(body, kind)

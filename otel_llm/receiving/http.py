@@ -66,7 +66,10 @@ class HttpEndpoint:
         Raises:
             OSError: the address cannot be had.
         """
-        self._server = await asyncio.start_server(self._serve, host, port, limit=_BUFFER, ssl=tls)
+        more: dict[str, Any] = {}
+        if tls is not None:  # asyncio's own are a minute and half of one
+            more = {"ssl_handshake_timeout": self._timeouts.head, "ssl_shutdown_timeout": _LINGER_S}
+        self._server = await asyncio.start_server(self._serve, host, port, limit=_BUFFER, ssl=tls, **more)
         found: int = self._server.sockets[0].getsockname()[1]
         return found
 
@@ -98,7 +101,9 @@ class HttpEndpoint:
                 return
             while await self._request(connection, reader):
                 pass
-        except (GoneError, ConnectionError, TimeoutError):
+        except TimeoutError:
+            connection.writer.transport.abort()  # closing would wait for what it does not take
+        except (GoneError, ConnectionError):
             pass
         except asyncio.CancelledError:
             if not self._stopping:
@@ -230,6 +235,7 @@ class HttpEndpoint:
             most: bytes of the body to let go by. Who shall come again is let finish.
         """
         writer = connection.writer
+        self._idle[connection] = None  # others may have its place
         try:
             if writer.can_write_eof():
                 writer.write_eof()

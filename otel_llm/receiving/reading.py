@@ -15,6 +15,7 @@ from typing import Final
 MAX_HEAD: Final = 32 << 10
 _MAX_LINE: Final = 256
 _MAX_TRAILERS: Final = 32
+_CHUNKS_AT_ONCE: Final = 64
 _PIECE: Final = 1 << 18
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]{1,16}) (/[!-~]{0,2048}) HTTP/1\.([01])")
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -178,19 +179,23 @@ class Body:
             GoneError: it ended early.
             RefusedError: it is too large, too slow or no body.
         """
-        pieces: list[bytes] = []
+        body = bytearray()  # a list of pieces would take many times their size where they are small
         try:
             if self._length is not None:
-                await self._read(self._length, pieces)
+                await self._read(self._length, body)
             else:
-                await self._read_chunks(pieces)
+                await self._read_chunks(body)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise GoneError from error
-        return b"".join(pieces)
+        return bytes(body)
 
-    async def _read_chunks(self, pieces: list[bytes]) -> None:
+    async def _read_chunks(self, body: bytearray) -> None:
+        chunks = 0
         while (n := await self._chunk_size()) > 0:
-            await self._read(n, pieces)
+            await self._read(n, body)
+            chunks += 1
+            if chunks % _CHUNKS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # what is there already is read without one
             if await self._within(self._reader.readexactly(2)) != b"\r\n":
                 raise RefusedError(400, "a chunk without an end")
         for _ in range(_MAX_TRAILERS):
@@ -198,7 +203,7 @@ class Body:
                 return
         raise RefusedError(400, "too many trailers")
 
-    async def _read(self, n: int, pieces: list[bytes]) -> None:
+    async def _read(self, n: int, body: bytearray) -> None:
         self._declared += n
         if self._declared > self._max_bytes:
             raise RefusedError(413, "the body is larger than this receiver takes (--max-body)")
@@ -209,7 +214,7 @@ class Body:
             self._grown(len(piece))
             n -= len(piece)
             self._came += len(piece)
-            pieces.append(piece)
+            body += piece
 
     async def _chunk_size(self) -> int:
         match = _CHUNK.fullmatch(await self._within(self._line()))

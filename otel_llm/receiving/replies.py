@@ -25,11 +25,12 @@ _STATUSES: Final = {
     Kind.MALFORMED: 400,
     Kind.UNAUTHENTICATED: 401,
     Kind.TOO_LARGE: 413,
+    Kind.FAILED: 500,
     Kind.BUSY: 429,
     Kind.UNAVAILABLE: 503,
 }
 # google/rpc/code.proto
-_CODES: Final = {400: 3, 401: 16, 404: 5, 405: 12, 413: 3, 415: 3, 429: 8, 503: 14}
+_CODES: Final = {400: 3, 401: 16, 404: 5, 405: 12, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14}
 _UNKNOWN: Final = 2
 _RESPONSES: Final[dict[Signal, Any]] = {
     "traces": ExportTraceServiceResponse,

@@ -27,10 +27,10 @@ def points(metric: Any, resource: Resource, scope: Scope, values: Values) -> Ite
     is_sum = kind == "sum"
     for point in data.data_points:
         yield PointRow(
-            metric=metric.name,
+            metric=values.text(metric.name),
             kind=kind,
             value=_MAKERS[kind](point),
-            unit=metric.unit,
+            unit=values.text(metric.unit),
             attributes=values.attributes(point.attributes),
             start_ns=point.start_time_unix_nano or None,
             time_ns=point.time_unix_nano,
@@ -120,6 +120,8 @@ def clean_point(row: PointRow, cleaner: Cleaner) -> PointRow:
     ]
     return replace(
         row,
+        metric=cleaner.text(row.metric),
+        unit=cleaner.text(row.unit),
         attributes=cleaner.attributes(row.attributes),
         description=cleaner.text(row.description),
         exemplars=exemplars,
@@ -144,7 +146,7 @@ def log(record: Any, resource: Resource, scope: Scope, values: Values, received_
         body=values.any(record.body) if record.HasField("body") else None,
         severity_number=record.severity_number or None,
         severity_text=values.text(record.severity_text) or None,
-        event_name=getattr(record, "event_name", "") or None,
+        event_name=values.text(getattr(record, "event_name", "")) or None,
         attributes=values.attributes(record.attributes),
         trace_id=record.trace_id.hex() or None,
         span_id=record.span_id.hex() or None,
@@ -156,9 +158,10 @@ def log(record: Any, resource: Resource, scope: Scope, values: Values, received_
 
 def clean_log(row: LogRow, cleaner: Cleaner) -> LogRow:
     """Return a log record without secrets."""
-    text = row.severity_text
+    text, event = row.severity_text, row.event_name
     return replace(
         row,
+        event_name=None if event is None else cleaner.text(event),
         body=cleaner.text(row.body) if isinstance(row.body, str) else cleaner.value("body", row.body),
         severity_text=None if text is None else cleaner.text(text),
         attributes=cleaner.attributes(row.attributes),

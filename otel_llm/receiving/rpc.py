@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 
 from otel_llm.receiving import replies
 from otel_llm.receiving.access import Access
-from otel_llm.receiving.answers import FULL, NO_TOKEN, Answer, Kind
+from otel_llm.receiving.answers import FULL, NO_TOKEN, SLOW, Answer, Kind
 from otel_llm.receiving.bodies import Coding
 from otel_llm.receiving.decoding import Signal
 from otel_llm.receiving.pressure import Budget, FullError
@@ -32,13 +32,16 @@ _CODES: Final = {
     Kind.TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,  # RESOURCE_EXHAUSTED would come again
     Kind.BUSY: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Kind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Kind.FAILED: grpc.StatusCode.INTERNAL,  # is not sent again
     Kind.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
 }
 _GZIP: Final = b"\x1f\x8b"
-"""Cannot begin a protobuf message: field 3 of a type that there is not. deflate (zlib) begins with 0x78: group 15, which
+"""Cannot begin a protobuf message: field 3 of a type that there is not. deflate (zlib) begins with 0x78: field 15, which
 OTLP has not."""
 _ZLIB: Final = b"\x78"
 _MAX_CALLS: Final = 256
+_MESSAGE_S: Final = 60.0
+"""How long a message may take to come; senders give up long before."""
 
 
 class GrpcEndpoint:
@@ -65,6 +68,8 @@ class GrpcEndpoint:
                 ("grpc.so_reuseport", 0),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.max_connection_idle_ms", 15 * 60_000),
+                ("grpc.keepalive_time_ms", 60_000),  # whose machine has gone is noticed; else after two hours
+                ("grpc.keepalive_timeout_ms", 20_000),
             ],
         )
 
@@ -105,10 +110,11 @@ class GrpcEndpoint:
                 authorization = value
         return self._access.allows(authorization)
 
-    async def refuse(self, answer: Answer, context: Any) -> None:
+    async def refuse(self, answer: Answer, context: Any) -> NoReturn:
         """End a call with a status."""
         self._writing.count(answer.kind.value)
         await _abort(context, answer)
+        raise AssertionError  # `abort` raises
 
     async def export(self, signal: Signal, message: bytes, context: Any) -> bytes:
         """Serve one call."""
@@ -120,9 +126,7 @@ class GrpcEndpoint:
             except FullError:
                 answer = Answer(Kind.BUSY, FULL, retry_after_s=1.0)
         if answer is not None:
-            self._writing.count(answer.kind.value)
-            await _abort(context, answer)
-            raise AssertionError  # `abort` raises
+            await self.refuse(answer, context)
         loop = asyncio.get_running_loop()
         told: asyncio.Future[Answer] = loop.create_future()
 
@@ -148,13 +152,24 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
             return grpc.stream_unary_rpc_method_handler(self._unauthenticated)
         if signal is None:
             return None
-        return grpc.unary_unary_rpc_method_handler(self._method(signal))
+        # As of streams, so that the time that a message takes has a bound: gRPC reads for ever, and takes no more than
+        # so many calls meanwhile.
+        return grpc.stream_unary_rpc_method_handler(self._method(signal))
 
     async def _unauthenticated(self, _: Any, context: Any) -> None:
         await self._endpoint.refuse(Answer(Kind.UNAUTHENTICATED, NO_TOKEN), context)
 
-    def _method(self, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def export(message: bytes, context: Any) -> bytes:
+    def _method(self, signal: Signal) -> Callable[[Any, Any], Awaitable[bytes]]:
+        async def export(messages: Any, context: Any) -> bytes:
+            try:
+                async with asyncio.timeout(_MESSAGE_S):
+                    message: bytes = await anext(messages)
+            except StopAsyncIteration:
+                return await self._endpoint.refuse(
+                    Answer(Kind.MALFORMED, "a call without a message"), context
+                )
+            except TimeoutError:
+                return await self._endpoint.refuse(Answer(Kind.UNAVAILABLE, SLOW, retry_after_s=1.0), context)
             return await self._endpoint.export(signal, message, context)
 
         return export

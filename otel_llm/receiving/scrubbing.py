@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from otel_llm.redaction import Scrubber
+from otel_llm.redaction import REDACTED, Scrubber
 
 _MAX_KEYS: Final = 4096
+_MAX_KEY: Final = 256
+"""Longer keys are not remembered; what names a secret stands at the end."""
 _BUILT_IN: Final = Scrubber()
 _PROBES: Final = ("x", "?code=x")
 """Values that are changed only under keys that name a secret, or a URL."""
@@ -33,11 +35,20 @@ class Cleaner:
 
     def look_at(self, key: str) -> bool:
         """Say whether values under a key need more than `text`: it names a secret, or a URL."""
-        if len(self.special) >= _MAX_KEYS:
-            self.special.clear()
-        found = any(_BUILT_IN.attribute(key, probe) != probe for probe in _PROBES)
-        self.special[key] = found
+        ending = key[-_MAX_KEY:]
+        found = (
+            any(_BUILT_IN.attribute(ending, probe) != probe for probe in _PROBES)
+            or _BUILT_IN.text(key) != key
+        )
+        if len(key) <= _MAX_KEY:
+            if len(self.special) >= _MAX_KEYS:
+                self.special.clear()
+            self.special[key] = found
         return found
+
+    def key(self, key: str) -> str:
+        """Return an attribute's name without secrets."""
+        return _BUILT_IN.text(key)
 
     def leaves_alone(self, texts: Iterable[str]) -> bool:
         """Say whether none of `texts` has to be scrubbed; False may mean only that each must be looked at."""
@@ -48,9 +59,13 @@ class Cleaner:
         if self._has_own and text[:1] in {"{", "["}:
             try:
                 return self._scrubber.json(text)
-            except ValueError:  # only looks like it
+            except (ValueError, TypeError, RecursionError):  # only looks like it, or is too deep
                 pass
         return self._scrubber.text(text)
+
+    def url(self, url: str) -> str:
+        """Return a URL without secrets."""
+        return self._scrubber.url(url)
 
     def value(self, key: str, value: Any) -> Any:
         """Return an attribute's value without secrets, whatever its shape."""
@@ -61,10 +76,20 @@ class Cleaner:
             return self._scrubber.attribute(key, value) if special else self.text(value)
         if isinstance(value, list | tuple):
             return [self.value(key, item) for item in value]
-        if isinstance(value, Mapping):
-            return self.attributes(value)
+        if isinstance(value, Mapping | bytes):
+            if _BUILT_IN.attribute(key[-_MAX_KEY:], "x") != "x":
+                return REDACTED
+            return self._bytes(value) if isinstance(value, bytes) else self.attributes(value)
         return value
+
+    def _bytes(self, value: bytes) -> bytes:
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:  # no text, but there may be one in it
+            text = value.decode("latin-1")
+            return _BUILT_IN.text(text).encode("latin-1")
+        return self.text(text).encode(errors="replace")
 
     def attributes(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """Return attributes without secrets."""
-        return {key: self.value(key, value) for key, value in attributes.items()}
+        return {self.key(key): self.value(key, value) for key, value in attributes.items()}

@@ -53,7 +53,7 @@ class Draft:
         if status.message:
             line["d"] = values.text(status.message)
         if span.trace_state:
-            line["t"] = span.trace_state
+            line["t"] = values.text(span.trace_state)
         flags = span.flags
         if flags & _HAS_IS_REMOTE and flags & _IS_REMOTE:
             line["r"] = True
@@ -85,9 +85,10 @@ class Draft:
         for event in line.get("e", ()):
             event[0], event[2] = cleaner.text(event[0]), cleaner.attributes(event[2])
         for link in line.get("l", ()):
-            link[2] = cleaner.attributes(link[2])
-        if "d" in line:
-            line["d"] = cleaner.text(line["d"])
+            link[2], link[5] = cleaner.attributes(link[2]), cleaner.text(link[5])
+        for key in ("d", "t"):
+            if key in line:
+                line[key] = cleaner.text(line[key])
 
     def encoded(self) -> EncodedSpan:
         """Return what the store writes."""
@@ -119,7 +120,7 @@ def _link(link: Any, values: Values) -> list[Any]:
         values.attributes(link.attributes),
         flags & _TRACE_FLAGS,
         bool(flags & _HAS_IS_REMOTE and flags & _IS_REMOTE),
-        link.trace_state,
+        values.text(link.trace_state),
         link.dropped_attributes_count,
     ]
 

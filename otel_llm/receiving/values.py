@@ -39,7 +39,10 @@ class Values:
             needs_look = special.get(key)
             if needs_look is None:
                 needs_look = self.cleaner.look_at(key)
-            found[key] = self.cleaner.value(key, value) if needs_look else value
+            if needs_look:
+                found[self.cleaner.key(key)] = self.cleaner.value(key, value)
+            else:
+                found[key] = value
         return found
 
     def any(self, given: Any) -> Any:
@@ -64,5 +67,7 @@ class Values:
         if kind == "kvlist_value":
             return self.attributes(given.kvlist_value.values)
         if kind == "bytes_value":
-            return given.bytes_value
+            data: bytes = given.bytes_value
+            self.texts.append(data.decode("latin-1"))
+            return data
         return None

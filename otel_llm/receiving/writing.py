@@ -17,9 +17,19 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from otel_llm.receiving import bodies, seen
-from otel_llm.receiving.answers import BROKEN, FULL, GOING, TOO_LARGE, Answer, Kind, accepted
+from otel_llm.receiving.answers import (
+    BROKEN,
+    CROWDED,
+    FAILED,
+    FULL,
+    GOING,
+    TOO_LARGE,
+    Answer,
+    Kind,
+    accepted,
+)
 from otel_llm.receiving.bodies import Coding
-from otel_llm.receiving.decoding import Decoded, Decoder, Form, MalformedError, Signal
+from otel_llm.receiving.decoding import CrowdedError, Decoded, Decoder, Form, MalformedError, Signal
 from otel_llm.receiving.pressure import FullError, Lease
 from otel_llm.receiving.scrubbing import Cleaner
 from otel_llm.store.committer import Committer
@@ -31,7 +41,7 @@ from otel_llm.version import VERSION
 logger: Final = logging.getLogger("otel_llm.receiving")
 
 _GROUP_BYTES: Final = 8 << 20
-"""Requests of so many bytes together are one transaction."""
+"""Requests of so many bytes together are one transaction; they become some ten times as much when they are read."""
 _KNOWN_SPANS: Final = 1 << 18
 _KNOWN_BODIES: Final = 1 << 15
 _MAX_WAIT_S: Final = 5.0
@@ -64,6 +74,7 @@ class _Opened:
     parcel: Parcel
     digest: bytes
     decoded: Decoded
+    nbytes: int = 0
     repeated: int = 0
 
 
@@ -206,9 +217,20 @@ class Writing:
 
     def _serve(self, group: list[Parcel]) -> None:
         digests: set[bytes] = set()
-        read = [one for parcel in group if (one := self._open(parcel, digests)) is not None]
-        if not read:
-            return
+        read: list[_Opened] = []
+        nbytes = 0
+        for parcel in group:
+            if (one := self._open(parcel, digests)) is None:
+                continue
+            read.append(one)
+            nbytes += one.nbytes
+            if nbytes >= _GROUP_BYTES:  # compressed they were less
+                self._commit(read)
+                digests, read, nbytes = set(), [], 0
+        if read:
+            self._commit(read)
+
+    def _commit(self, read: list[_Opened]) -> None:
         batch = self._batch(read)
         self._lost.clear()
         if not self._committer.write(batch):
@@ -244,13 +266,22 @@ class Writing:
                 return _Opened(parcel, digest, Decoded())
             decoded = self._decoder.decode(parcel.signal, parcel.form, body)
             digests.add(digest)
-            return _Opened(parcel, digest, decoded)
+            return _Opened(parcel, digest, decoded, len(body))
         except FullError:
             self._tell(parcel, Answer(Kind.BUSY, FULL, retry_after_s=1.0))
         except bodies.TooLargeError:
             self._tell(parcel, Answer(Kind.TOO_LARGE, TOO_LARGE))
+        except CrowdedError:
+            self._tell(parcel, Answer(Kind.TOO_LARGE, CROWDED))
         except (bodies.DamagedError, MalformedError) as error:
             self._tell(parcel, Answer(Kind.MALFORMED, str(error)))
+        except MemoryError:
+            raise
+        except Exception:
+            # A bug of ours, and the same bytes would meet it again: its sender is not to come back with them, and
+            # what waits beside it is not to fail for it.
+            logger.exception("a request failed")
+            self._tell(parcel, Answer(Kind.FAILED, FAILED))
         return None
 
     def _batch(self, read: list[_Opened]) -> Batch:

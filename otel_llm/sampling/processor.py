@@ -16,7 +16,7 @@ from typing import Any, Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from otel_llm import drops
+from otel_llm import drops, threads
 from otel_llm.batching import BoundedBatchProcessor, Delivered, estimated_bytes
 from otel_llm.providers import is_sampled
 from otel_llm.sampling.copies import SampledSpan
@@ -74,7 +74,7 @@ class SamplingProcessor(SpanProcessor):
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._processing = threading.RLock()
         self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
 
     # --- on the program's threads ---------------------------------------------------------------------
 
@@ -112,11 +112,7 @@ class SamplingProcessor(SpanProcessor):
             return
         try:
             if self._thread is None and not self._stopping:
-                thread = threading.Thread(
-                    target=self._work, name=f"otel_llm-sample-{self._name}", daemon=True
-                )
-                thread.start()
-                self._thread = thread
+                self._thread = threads.start(self._work, f"otel_llm-sample-{self._name}")
         except RuntimeError:
             pass  # the interpreter is shutting down: `close` does the work on its own thread
         finally:

@@ -123,7 +123,8 @@ class Committer:
         return database
 
     def _new_database(self) -> Database:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        # For its owner alone, unless somebody made it before: it may hold prompts.
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / schema.file_name(self._writer_id, self.files + 1)
         meta = {
             "version": VERSION,

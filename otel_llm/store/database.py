@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _BLOCK_LINES: Final = 64
 _BLOCK_BYTES: Final = 1 << 19
 _MAX_SHARED: Final = 4096
+_MAX_SHARED_BYTES: Final = 16 << 20
+"""Of what is remembered, encoded; a resource of somebody else's may be large."""
 _MAX_LOG_BYTES: Final = 1 << 20
 """A log so large is moved into the file: who opens the file after a kill must first read the log."""
 
@@ -121,6 +123,7 @@ class Database:
         self._identity = _identity(path)
         self._shared: dict[int, tuple[int, object]] = {}
         self._by_content: dict[bytes, int] = {}
+        self._shared_bytes = 0
         self._open: dict[tuple[int, int], int] = {}
         self.commits = 0
         with self._transaction():
@@ -286,8 +289,11 @@ class Database:
         if number is None:
             number = self._db.execute("INSERT INTO shared(data) VALUES(?)", (data,)).lastrowid
             assert number is not None  # noqa: S101 (an INSERT has one)
-            if len(self._by_content) >= _MAX_SHARED:
+            self._shared_bytes += len(data)
+            if len(self._by_content) >= _MAX_SHARED or self._shared_bytes > _MAX_SHARED_BYTES:
                 self._by_content.clear()
+                self._shared.clear()
+                self._shared_bytes = len(data)
             self._by_content[data] = number
         return number
 

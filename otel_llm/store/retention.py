@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from otel_llm import drops
+from otel_llm import drops, threads
 from otel_llm.store import schema
 
 SIDE_FILES: Final = ("-wal", "-shm")
@@ -69,7 +69,7 @@ class Sweeper:
             self._max_file_age_s = max(retention.max_age_s / 4, _MIN_FILE_AGE_S)
         self.busy = threading.RLock()
         """Held while a file is looked into: no fork may come between (see `forks`)."""
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
 
     def is_full(self, nbytes: int, age_s: float) -> bool:
         """Say whether a writer should go on in a new file."""
@@ -81,12 +81,10 @@ class Sweeper:
         """Sweep on a thread of its own, unless one is at it already."""
         if self._thread is not None and self._thread.is_alive():
             return
-        thread = threading.Thread(target=self.sweep, args=(own,), name="otel_llm-store-sweep", daemon=True)
         try:
-            thread.start()
+            self._thread = threads.start(self.sweep, "otel_llm-store-sweep", (own,))
         except RuntimeError:
             return  # the interpreter is shutting down; the next process does it
-        self._thread = thread
 
     def join(self, timeout_s: float) -> None:
         """Wait for a sweep that was started; a program that is over quickly sweeps too."""

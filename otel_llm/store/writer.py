@@ -17,8 +17,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_llm import drops
+from otel_llm import drops, threads
 from otel_llm.store import forks, intake
+from otel_llm.store.dropped import Dropped
 from otel_llm.store.retention import Retention
 from otel_llm.store.rows import LogRow, PointRow, SeriesRow
 
@@ -86,12 +87,10 @@ class StoreWriter:
         self._tickets: deque[_Ticket] = deque()
         # Re-entrant, because a signal handler may flush on a thread that is just writing.
         self._io = threading.RLock()
-        self._count_lock = threading.RLock()
         self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
         self._committer: Committer | None = None
-        self._dropped: dict[str, int] = {}
-        self._told: dict[str, int] = {}
+        self._dropped = Dropped()
 
     # --- taking: any thread ---------------------------------------------------------------------------
 
@@ -117,7 +116,7 @@ class StoreWriter:
             if self._pid != os.getpid():
                 self.after_fork_in_child()
             if self._closed or not self._intake.ended(span, extra):
-                self._drop("span", self._reason())
+                self._dropped.count("span", self._reason())
             elif not self._awake:
                 self._wake()
         except Exception:
@@ -161,7 +160,7 @@ class StoreWriter:
         if self._pid != os.getpid():
             self.after_fork_in_child()
         if self._closed or not self._intake.rows(what, rows, count, size):
-            self._drop(what, self._reason(), count)
+            self._dropped.count(what, self._reason(), count)
         elif not self._awake:
             self._wake()
 
@@ -170,11 +169,6 @@ class StoreWriter:
             return "store_closed"
         committer = self._committer
         return (None if committer is None else committer.trouble.reason) or "store_queue_full"
-
-    def _drop(self, what: str, reason: str, n: int = 1) -> None:
-        with self._count_lock:
-            self._dropped[reason] = self._dropped.get(reason, 0) + n
-        drops.count(what, reason, n)
 
     def _wake(self) -> None:
         self._awake = True
@@ -188,9 +182,7 @@ class StoreWriter:
             return
         try:
             if self._thread is None:
-                thread = threading.Thread(target=self._work, name="otel_llm-store", daemon=True)
-                thread.start()
-                self._thread = thread
+                self._thread = threads.start(self._work, "otel_llm-store")
         except RuntimeError:
             pass  # the interpreter is shutting down; `flush` and `close` then write on their caller's thread
         finally:
@@ -237,7 +229,7 @@ class StoreWriter:
         if self._thread is None:
             self._start()
         thread = self._thread
-        if thread is None or not thread.is_alive() or thread is threading.current_thread():
+        if thread is None or not thread.is_alive() or threads.is_current(thread):
             if self._io.acquire(timeout=max(0.0, timeout_s)):
                 try:
                     self._cycle(urgent=True)
@@ -270,7 +262,7 @@ class StoreWriter:
         committer = self._committer
         return {
             "written": {} if committer is None else dict(committer.written),
-            "dropped": dict(self._dropped),
+            "dropped": dict(self._dropped.reasons),
             "queued_bytes": self._intake.nbytes,
             "file": None if self.path is None else str(self.path),
             "degraded": self.degraded,
@@ -353,7 +345,7 @@ class StoreWriter:
                 self._finished = True
                 committer.close()
                 for what, n in self._intake.clear():
-                    self._drop(what, committer.trouble.reason or "store_closed", n)
+                    self._dropped.count(what, committer.trouble.reason or "store_closed", n)
         finally:
             for ticket in tickets:
                 ticket.ok = ok
@@ -365,7 +357,7 @@ class StoreWriter:
             from otel_llm.store.committer import Committer
 
             given = self._retention, self._resource, self._meta
-            self._committer = Committer(self.directory, *given, self._drop)
+            self._committer = Committer(self.directory, *given, self._dropped.count)
         return self._committer
 
     def _commit_all(self, committer: Committer, open_age_s: float) -> bool:
@@ -377,22 +369,15 @@ class StoreWriter:
             taken = self._intake.take(spans, rows)
             spans -= len(taken[0])
             rows -= len(taken[1])
-            batch = Batch(opened=opened, meta=self._news())
+            batch = Batch(opened=opened, meta=self._dropped.news())
             intake.fill(batch, taken)
             if not committer.write(batch):
                 self._intake.give_back(taken, opened)
-                self._told = {}
+                self._dropped.tell_again()
                 return False
             self._intake.settle(taken)
             opened = []
         return True
-
-    def _news(self) -> dict[str, str]:
-        """Return counts of what was dropped, if they changed since they were last written."""
-        if self._dropped == self._told:
-            return {}
-        self._told = dict(self._dropped)
-        return {f"dropped.{reason}": str(n) for reason, n in self._told.items()}
 
 
 def _get(tokens: SimpleQueue[bool], until: float | None) -> bool | None:

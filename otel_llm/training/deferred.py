@@ -16,6 +16,8 @@ from otel_llm.numeric import is_on_device
 _MAX_ITEMS: Final = 1 << 20
 """Numbers that are read of one value; longer ones are cut, and counted."""
 
+_FLOAT_BITS: Final = 1023
+
 _streams: dict[str, Any] = {}
 
 
@@ -166,4 +168,6 @@ def _stream(tensor: Any) -> Any:
 
 
 def _number(item: Any) -> Any:
-    return item if isinstance(item, int | float) else None
+    if isinstance(item, int):
+        return item if item.bit_length() <= _FLOAT_BITS else None  # else no float can hold it
+    return item if isinstance(item, float) else None

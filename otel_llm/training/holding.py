@@ -9,12 +9,23 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from otel_llm import drops
 
 if TYPE_CHECKING:
     from otel_llm.scoping import Scope
+
+
+class Waiting(Protocol):
+    """A rollout, or several that were sampled together."""
+
+    def nearest(self, kind: str) -> Scope | None:
+        """Return the nearest scope of a kind from here upwards."""
+
+    def handed_over(self) -> None:
+        """Be complete, whatever is still unknown."""
+
 
 LONGEST_S: Final = 60.0
 """How long a rollout outside any step waits for its advantage, in seconds."""
@@ -23,14 +34,14 @@ MOST: Final = 20_000
 """How many rollouts wait; the oldest goes first."""
 
 _lock = threading.RLock()
-_held: OrderedDict[int, tuple[float, Scope]] = OrderedDict()
-_loose: OrderedDict[int, tuple[float, Scope]] = OrderedDict()
+_held: OrderedDict[int, tuple[float, Waiting]] = OrderedDict()
+_loose: OrderedDict[int, tuple[float, Waiting]] = OrderedDict()
 """Those outside any step, whose time is bounded."""
 
 
-def hold(scope: Scope) -> None:
+def hold(scope: Waiting) -> None:
     """Let a rollout wait. The caller hands it over when `let_go` says that it still waited."""
-    late: list[Scope] = []
+    late: list[Waiting] = []
     with _lock:
         waiting_room = _loose if scope.nearest("step") is None else _held
         waiting_room[id(scope)] = monotonic(), scope
@@ -44,7 +55,7 @@ def hold(scope: Scope) -> None:
 
 def expire() -> None:
     """End those outside any step that have waited for too long. Cheap where there is none."""
-    late: list[Scope] = []
+    late: list[Waiting] = []
     with _lock:
         while _loose:
             key, (since, oldest) = next(iter(_loose.items()))
@@ -56,7 +67,7 @@ def expire() -> None:
         _end(one)
 
 
-def let_go(scope: Scope) -> bool:
+def let_go(scope: Waiting) -> bool:
     """Say whether a rollout waited; it does no longer."""
     with _lock:
         return (_held.pop(id(scope), None) or _loose.pop(id(scope), None)) is not None
@@ -92,8 +103,8 @@ def after_fork_in_child() -> None:
     _loose.clear()
 
 
-def _end(scope: Scope) -> None:
+def _end(scope: Waiting) -> None:
     try:
-        scope.handed_over()  # type: ignore[attr-defined]
+        scope.handed_over()
     except Exception:
         drops.internal_error("ending a rollout that waited")

@@ -17,16 +17,15 @@ Each is a `with` block, an `async with` block, or a decorator. Without `otel_llm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from time import time_ns
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from otel_llm import drops, fields, hooks, runtime
 from otel_llm import semconv as sc
 from otel_llm.ids import SystemIdGenerator
 from otel_llm.llm import AttributeValue
 from otel_llm.scoping import Kind, Scope, current_scope
+from otel_llm.training.parts import GENERATING, Generation, Loss
 from otel_llm.training.place import find_place
 from otel_llm.training.rollouts import ROLLOUT, RolloutScope
 from otel_llm.training.runs import RunIdentity, identify
@@ -41,10 +40,10 @@ from otel_llm.training.scopes import (
     RunScope,
     StepScope,
 )
+from otel_llm.training.stepping import Steps
 
 T = TypeVar("T")
 
-LOADING: Final = "data"
 _ids = SystemIdGenerator()
 
 
@@ -167,21 +166,34 @@ def evaluation(
 
 
 def part(
-    name: object, *, parent: Scope | None = None, attributes: Mapping[str, Any] | None = None, **more: Any
+    name: object,
+    *,
+    update: int | None = None,
+    parent: Scope | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> PartScope:
     """Do one part of a step; its time is added to the step's, as `rl.train.time.{name}`.
 
     Args:
         name: `sampling`, `generation`, `weight_sync`, `logprobs`, `rewards`, `advantages`, `backward`, `optimizer`,
             `checkpoint`, `data`, or the program's own word.
+        update: which update of the weights it is for, counted over the run from 1, where a step has several.
         parent: default: the current scope.
         attributes: more attributes, under exactly these names.
-        **more: the program's own fields.
+        **more: the program's own fields. Of `generation` and `sampling`, where the program generates itself: `model`,
+            `input_tokens` and `output_tokens` (a number, or one a completion: their sum is kept), `temperature`,
+            `top_p`, `top_k`, `max_tokens`; they have the names that model calls have.
     """
     called = fields.text_of(name)[: fields.MAX_KEY] or "part"
     kind = Kind(called if called in hooks.PARTS else "part")
-    made = PartScope(kind, called, {}, {sc.TRAIN_PART: called}, _scope_or_none(parent), attributes, more)
+    own: dict[str, AttributeValue] = {sc.TRAIN_PART: called}
+    unusable = _counted(own, update=(sc.TRAIN_UPDATE, update))
+    of = Generation if called in GENERATING else PartScope
+    made = of(kind, called, {}, own, _scope_or_none(parent), attributes, more)
     made.part = called
+    if unusable:
+        made.not_usable(unusable)
     return made
 
 
@@ -190,6 +202,7 @@ def loss(
     *,
     indices: Any = None,
     micro_step: int | None = None,
+    update: int | None = None,
     parent: Scope | None = None,
     attributes: Mapping[str, Any] | None = None,
     **more: Any,
@@ -197,37 +210,22 @@ def loss(
     """Compute the loss of one batch: the span `loss`, linked to the rollouts that it learns from, as is its step.
 
     Args:
-        rollouts: scopes of rollouts, or a `RolloutBatch`.
-        indices: of a `RolloutBatch`, which of its rollouts.
+        rollouts: scopes of rollouts, or what `otel_llm.rollouts` returned: all, or some of them; or a `RolloutBatch`.
+        indices: of such a batch, which of its rollouts: a sequence or a tensor of whole numbers. Default: all.
         micro_step: which batch of a step with gradient accumulation, from 0.
+        update: which update of the weights it is for, counted over the run from 1, where a step has several.
         parent: default: the current scope.
         attributes: more attributes, under exactly these names.
         **more: `loss`, and the program's own fields.
     """
     own: dict[str, AttributeValue] = {sc.TRAIN_PART: "loss"}
-    if micro_step is not None:
-        own[sc.TRAIN_MICRO_STEP] = micro_step
-    made = _Loss(Kind("loss"), "loss", {}, own, _scope_or_none(parent), attributes, more)
+    unusable = _counted(own, micro_step=(sc.TRAIN_MICRO_STEP, micro_step), update=(sc.TRAIN_UPDATE, update))
+    made = Loss(Kind("loss"), "loss", {}, own, _scope_or_none(parent), attributes, more)
     made.part = "loss"
     made.learns_from = rollouts, indices
+    if unusable:
+        made.not_usable(unusable)
     return made
-
-
-class _Loss(LossPart):
-    learns_from: tuple[Any, Any] = ((), None)
-
-    def start(self, at_ns: int | None = None) -> _Loss:
-        is_first = not self.started
-        super().start(at_ns)
-        rollouts, indices = self.learns_from
-        if is_first and not (isinstance(rollouts, tuple) and not rollouts):
-            self.consumes(rollouts, indices)
-        return self
-
-    def fresh(self) -> Scope:
-        made = super().fresh()
-        made.learns_from = self.learns_from  # type: ignore[attr-defined]
-        return made
 
 
 def rollout(
@@ -271,58 +269,6 @@ def rollout(
     return made
 
 
-class Steps(Generic[T]):
-    """Iterates over batches, one step each: its scope is current while the loop's body runs.
-
-    A step ends when the next batch is asked for, or when the loop is left. Time spent in waiting for a batch is the
-    part `data` of its step.
-    """
-
-    def __init__(self, batches: Iterable[T], start: int, more: dict[str, Any]) -> None:
-        self._batches = batches
-        self._next = start
-        self._more = more
-        self._iterator: Iterator[T] | None = None
-        self._using: AbstractContextManager[Scope] | None = None
-        self.current: StepScope | None = None
-        """The step that is being taken."""
-
-    def __iter__(self) -> Steps[T]:
-        return self
-
-    def __len__(self) -> int:
-        return len(self._batches)  # type: ignore[arg-type]
-
-    def __next__(self) -> T:
-        self.close()
-        if self._iterator is None:
-            self._iterator = iter(self._batches)
-        began = time_ns()
-        batch = next(self._iterator)
-        try:
-            self.current = step(self._next, **self._more)
-            self.current.start(at_ns=began)
-            self.current.spent(LOADING, time_ns() - began)
-            self._using = self.current.use()
-            self._using.__enter__()
-        except Exception:
-            drops.internal_error("starting a step")
-        self._next += 1
-        return batch
-
-    def close(self) -> None:
-        """End the step that is being taken."""
-        scope, self.current = self.current, None
-        if scope is not None:
-            if self._using is not None:
-                self._using.__exit__(None, None, None)
-                self._using = None
-            scope.end()
-
-    def __del__(self) -> None:
-        self.close()
-
-
 def steps(batches: Iterable[T], *, start: int = 1, **more: Any) -> Steps[T]:
     """Iterate over batches, with a step of the optimiser a batch.
 
@@ -336,7 +282,7 @@ def steps(batches: Iterable[T], *, start: int = 1, **more: Any) -> Steps[T]:
     Returns:
         An iterator over the same batches.
     """
-    return Steps(batches, start, more)
+    return Steps(batches, lambda number: step(number, **more), start)
 
 
 def current_run() -> RunIdentity | None:
@@ -396,6 +342,18 @@ def _numbered(number: object) -> tuple[dict[str, AttributeValue], list[str]]:
         return {sc.TRAIN_STEP: fields.whole(number)}, []
     except Exception:
         return {}, ["step"]
+
+
+def _counted(own: dict[str, AttributeValue], **numbers: tuple[str, object]) -> list[str]:
+    """Add whole numbers to attributes; return the names of those that are none."""
+    unusable: list[str] = []
+    for name, (key, number) in numbers.items():
+        if number is not None:
+            try:
+                own[key] = fields.whole(number)
+            except Exception:
+                unusable.append(name)
+    return unusable
 
 
 def _is_plain(value: Any) -> bool:

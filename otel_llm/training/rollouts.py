@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
+from time import time_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from opentelemetry import trace as trace_api
@@ -163,25 +164,8 @@ class RolloutScope(TrainingScope):
 
     def _late(self, name: str, value: Any, explanation: str | None) -> None:
         """Tell of what came after the span had ended, as an event with its ids; views join the two."""
-        number = deferred(value).numbers(1)[0]
-        told: dict[str, Any] = {
-            key: self.inherited[key]
-            for key in (sc.RUN_ID, sc.TRAIN_STEP, sc.SAMPLE_ID, sc.SAMPLE_GROUP)
-            if key in self.inherited
-        }
-        told[sc.EVALUATION_NAME] = name
-        if number is not None:
-            told[sc.EVALUATION_SCORE] = float(number)
-        if explanation is not None and self._recorder is not None:
-            told[sc.EVALUATION_EXPLANATION] = self._recorder.describer.scrub(explanation)[:_MAX_EXPLANATION]
-        get_logger("otel_llm", VERSION, schema_url=sc.SCHEMA_URL).emit(
-            LogRecord(
-                context=trace_api.set_span_in_context(self.span),
-                severity_number=SeverityNumber.INFO,
-                event_name=sc.EVENT_EVALUATION_RESULT,
-                attributes=told,
-            )
-        )
+        if self._recorder is not None:
+            self._recorder.finisher.put(_Late(self, self._recorder, name, deferred(value), explanation))
 
     # --- its end --------------------------------------------------------------------------------------
 
@@ -222,6 +206,13 @@ class RolloutScope(TrainingScope):
 
     def finish(self) -> None:
         """Read rewards and figures, then do what every scope does."""
+        try:
+            self._read()
+        except Exception:
+            drops.internal_error("reading a rollout")
+        super().finish()
+
+    def _read(self) -> None:
         rewards, self._rewards = self._rewards, None
         figures = self._figures or {}
         if rewards:
@@ -242,10 +233,59 @@ class RolloutScope(TrainingScope):
         if not self._in_batch:
             is_scored = bool(rewards) or sc.SAMPLE_REWARD in figures or sc.SAMPLE_ADVANTAGE in figures
             self.attributes[sc.SAMPLE_STATUS] = SCORED if is_scored else UNSCORED
-        super().finish()
 
 
 _MAX_EXPLANATION: Final = 2000
+
+
+class _Late:
+    """A reward or figure that came after its rollout had ended, waiting for the worker: a tensor is read there."""
+
+    def __init__(
+        self,
+        rollout: RolloutScope,
+        recorder: Recorder,
+        name: str,
+        value: Deferred,
+        explanation: str | None,
+    ) -> None:
+        self._span = rollout.span
+        self._told: dict[str, Any] = {
+            key: rollout.inherited[key]
+            for key in (sc.RUN_ID, sc.TRAIN_STEP, sc.SAMPLE_ID, sc.SAMPLE_GROUP)
+            if key in rollout.inherited
+        }
+        self._told[sc.EVALUATION_NAME] = name
+        self._recorder = recorder
+        self._value = value
+        self._explanation = explanation
+        self._at_ns = time_ns()
+        self.nbytes = 512 + value.nbytes
+
+    def finish(self) -> None:
+        """Emit it."""
+        number = self._value.numbers(1)[0]
+        if number is not None:
+            self._told[sc.EVALUATION_SCORE] = float(number)
+        if self._explanation is not None:
+            clean = self._recorder.describer.scrub(str(self._explanation))
+            self._told[sc.EVALUATION_EXPLANATION] = clean[:_MAX_EXPLANATION]
+        get_logger("otel_llm", VERSION, schema_url=sc.SCHEMA_URL).emit(
+            LogRecord(
+                timestamp=self._at_ns,
+                context=trace_api.set_span_in_context(self._span),
+                severity_number=SeverityNumber.INFO,
+                event_name=sc.EVENT_EVALUATION_RESULT,
+                attributes=self._told,
+            )
+        )
+
+    def shed(self) -> None:
+        """Keep it: it is small."""
+
+    def abandon(self) -> None:
+        """Count it."""
+        drops.count("event", "queue_full")
 
 
 def describe_rewards(

@@ -20,6 +20,7 @@ from otel_llm.scoping import Kind, Scope
 from otel_llm.training import holding
 from otel_llm.training.consuming import Consumed, add_links
 from otel_llm.training.deferred import Deferred, deferred, is_lazy
+from otel_llm.training.together import Rollouts, by_batch
 
 if TYPE_CHECKING:
     from otel_llm.llm import AttributeValue
@@ -90,8 +91,11 @@ class TrainingScope(Scope):
                     value = value[0]
                 if isinstance(value, list):
                     value = tuple(item for item in value if isinstance(item, int | float))
-                if value is not None:
-                    self.attributes[key] = value
+                try:
+                    if (told := _figure(key, value)) is not None:
+                        self.attributes[key] = told
+                except Exception:
+                    self.not_usable([key])
                 if key == sc.TRAIN_LOSS and isinstance(value, float) and not isfinite(value):
                     before: Any = self.attributes.get(sc.TRAIN_PROBLEMS, ())
                     self.attributes[sc.TRAIN_PROBLEMS] = tuple(dict.fromkeys([*before, LOSS_NOT_FINITE]))
@@ -102,6 +106,24 @@ class TrainingScope(Scope):
         """Let go of what is large."""
         super().shed()
         self._figures = None
+
+
+_STANDARD: Final = "rl."
+_MAY_BE_TEXT: Final = frozenset({sc.SAMPLE_POLICY_VERSION})
+_INT_BITS: Final = 63
+
+
+def _figure(key: str, value: Any) -> AttributeValue | None:
+    """Return a figure as its attribute; under our own keys it is a number.
+
+    Raises:
+        Exception: it cannot be one.
+    """
+    if value is None or type(value) in {bool, float, tuple}:
+        return value  # type: ignore[no-any-return]
+    if key in _MAY_BE_TEXT or not key.startswith(_STANDARD):
+        return fields.plain(value)
+    return value if type(value) is int and value.bit_length() <= _INT_BITS else fields.number(value)
 
 
 class JointScope(TrainingScope):
@@ -228,12 +250,14 @@ class ConsumingScope(TrainingScope):
     """One that learns from rollouts: it links them when it ends."""
 
     _consumed: list[Consumed] | None = None
+    _sampled: tuple[Rollouts, ...] = ()
 
     def consumes(self, rollouts: Iterable[Any], indices: Any = None) -> Self:
         """Say what it learns from.
 
         Args:
-            rollouts: scopes of rollouts, or their span contexts; or one `RolloutBatch`.
+            rollouts: scopes of rollouts, or their span contexts; `otel_llm.rollouts` or some of them; or one
+                `RolloutBatch`.
             indices: of a batch, which of its rollouts: a sequence or a tensor of whole numbers. Default: all.
         """
         try:
@@ -241,10 +265,22 @@ class ConsumingScope(TrainingScope):
                 return self
             if self._consumed is None:
                 self._consumed = []
-            self._consumed.append(Consumed.of(rollouts, indices))
+            sampled, others = by_batch(rollouts, indices)
+            for batch, chosen in sampled:
+                self._consumed.append(Consumed.of(batch, chosen))
+                self._sampled = (*self._sampled, batch)
+            if others is not None:
+                self._consumed.append(Consumed.of(others, indices))
         except Exception:
             drops.internal_error("noting what was learned from")
         return self
+
+    def end(self, exception: BaseException | None = None, *, at_ns: int | None = None) -> None:
+        """End it, as `Scope.end`; sampled rollouts that it learned from and that still waited are handed over first."""
+        if not self.ended:
+            for batch in self._sampled:
+                batch.handed_over()
+        super().end(exception, at_ns=at_ns)
 
     def finish(self) -> None:
         """Link what was learned from, here and on the step; then do what every scope does."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_llm import drops
+from otel_llm import drops, threads
 from otel_llm.views.feeding import Book, Feed
 from otel_llm.views.items import stored
 from otel_llm.views.mapping import Mapper, Taken
@@ -66,7 +66,7 @@ class LiveSink:
         self._awake = False
         self._flushes: deque[tuple[float, threading.Event, list[bool]]] = deque()
         self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Worker | None = None
         self._feed: Feed | None = None
         self._closed = False
         self._stop_at: float | None = None
@@ -137,9 +137,7 @@ class LiveSink:
             return
         try:
             if self._thread is None:
-                thread = threading.Thread(target=self._work, name=f"otel_llm-{self.name}", daemon=True)
-                thread.start()
-                self._thread = thread
+                self._thread = threads.start(self._work, f"otel_llm-{self.name}")
         except (
             RuntimeError
         ):  # the interpreter is shutting down: what waits is in the store, and counted by `close`

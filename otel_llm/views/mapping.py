@@ -11,10 +11,11 @@ from otel_llm.store.rows import LogRow, PointRow, SeriesRow, StoredSpan
 from otel_llm.views import curves, model
 from otel_llm.views.artifacts import SpansOfGame, game_artifact
 from otel_llm.views.cells import MisfitError, cell
+from otel_llm.views.defining import views
 from otel_llm.views.items import Item, Kin
 from otel_llm.views.keys import key_of
 from otel_llm.views.model import Batch, Cell, Column, Rows, Scalar, Sink, Type
-from otel_llm.views.tables import TableView, views
+from otel_llm.views.table import TableView
 
 MAX_MORE: Final = 512
 """Columns that a table may get beyond those that are known beforehand."""
@@ -166,7 +167,7 @@ class Mapper:
         except Exception as error:  # a point that is none of ours
             drops.count("point", "unreadable")
             drops.warn_once(
-                "views:point", "a point of the metric %s cannot be drawn: %r", point.metric, error
+                "views:point", "a point of the metric %s cannot be drawn: %s", point.metric, drops.said(error)
             )
 
     def _describe(self, resource: Mapping[str, Any] | None, batch: Batch) -> None:
@@ -213,7 +214,11 @@ def _misfit(table: str, column: str) -> None:
 def _failed(table: str, column: str, error: Exception) -> None:
     drops.count("cell", "failed")
     drops.warn_once(
-        f"views:failed:{table}:{column}", "the column %s of the table %s failed: %r", column, table, error
+        f"views:failed:{table}:{column}",
+        "the column %s of the table %s failed: %s",
+        column,
+        table,
+        drops.said(error),
     )
 
 

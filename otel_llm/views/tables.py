@@ -1,10 +1,4 @@
-"""The tables, each a list of columns: the one place that says what is in which.
-
-    define_table("planning", of="interaction", columns={
-        "power": "game.power.name",                              # text
-        "centers": ("game.power.centers", "int"),
-        "verbose": (lambda item: (item.get("otel_llm.output.length") or 0) > 2000, "bool"),
-    })
+"""The tables, each a list of columns: the one place that says what is in which. A program adds its own, see `defining`.
 
 Every table begins with `trace_id`, `span_id` and `time`. A row is made when a span ends, from the span and what ended
 below it, and never changes.
@@ -12,84 +6,14 @@ below it, and never changes.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from otel_llm import semconv as sc
 from otel_llm.views import details
 from otel_llm.views.items import Item
 from otel_llm.views.model import Column, Type
-
-LEADING: Final = (
-    Column("trace_id", "text", lambda item: item.trace_id),
-    Column("span_id", "text", lambda item: item.span_id),
-    Column("time", "float", lambda item: item.time_ns / 1e9),
-)
-"""What every row begins with; `time` is when the span ended, in seconds since the epoch."""
-
-CALL: Final = "call"
-EVENT: Final = "event:"
-_SCOPES: Final = frozenset(
-    {
-        "training_run",
-        "step",
-        "evaluation",
-        "rollout",
-        "turn",
-        "game",
-        "phase",
-        "interaction",
-        "tool",
-        "reward",
-    }
-)
-_CALLS: Final = frozenset({*sc.INFERENCE_OPERATIONS, sc.EMBEDDINGS, sc.FETCH_RESPONSE})
-
-
-@dataclass(frozen=True, slots=True)
-class TableView:
-    """One table.
-
-    Attributes:
-        name: its name.
-        of: what gets a row: `call`; the kind of a scope (`interaction`, `game`, `rollout` …); `event:` and the name of
-            an event (`event:*` for any log record); else the name of a span, in which `*` and `?` stand for others.
-        columns: those after the first three.
-        more: columns that are known only when they come: a function to their headings and values.
-        more_type: the type of these.
-        where: whether an item gets a row; None: each does.
-    """
-
-    name: str
-    of: str
-    columns: tuple[Column, ...]
-    more: Callable[[Item], Mapping[str, Any]] | None = None
-    more_type: Type = "float"
-    where: Callable[[Item], bool] | None = None
-
-    @property
-    def all_columns(self) -> tuple[Column, ...]:
-        """The columns that are known beforehand, the first three included."""
-        return (*LEADING, *self.columns)
-
-    def is_of(self, item: Item) -> bool:
-        """Say whether an item gets a row."""
-        of = self.of
-        if of.startswith(EVENT):
-            wanted = of.removeprefix(EVENT)
-            fits = item.log is not None and (wanted == "*" or fnmatchcase(item.name, wanted))
-        elif item.log is not None:
-            fits = False
-        elif of == CALL:
-            fits = item.attributes.get(sc.OPERATION_NAME) in _CALLS
-        elif of in _SCOPES:
-            fits = item.attributes.get(sc.SCOPE_KIND) == of
-        else:
-            fits = item.name == of or fnmatchcase(item.name, of)
-        return fits and (self.where is None or self.where(item))
+from otel_llm.views.table import CALL, EVENT, TableView
 
 
 def _of(name: str) -> Callable[[Item], Any]:
@@ -330,96 +254,5 @@ BUILT_IN: Final = (
     LOGS,
 )
 
-# --- tables of programs ---------------------------------------------------------------------------
 RESERVED: Final = frozenset({*(view.name for view in BUILT_IN), "scalars", "histograms"})
-
-_lock = threading.RLock()
-_defined: tuple[TableView, ...] = ()
-
-ColumnSpec = str | Column | Callable[[Item], Any] | tuple[str | Callable[[Item], Any], Any]
-
-
-def define_table(
-    name: str,
-    *,
-    of: str,
-    columns: Mapping[str, ColumnSpec] | Sequence[str],
-    where: Callable[[Item], bool] | None = None,
-) -> Callable[[], None]:
-    """Have every sink write one more table.
-
-    May be called before and after `instrument()`; a table defined again replaces the one before. For `otel-llm
-    replay`, put the definitions into a file and name it: `--tables FILE`.
-
-    Args:
-        name: the table's name: letters, digits, `_` and `-`.
-        of: what gets a row: `call`; the kind of a scope (`interaction`, `game`, `rollout` …); `event:` and the name of
-            an event; else the name of a span, in which `*` and `?` stand for others (`invoke_agent *`).
-        columns: by heading the key of an attribute or a function from an `Item`, for text; with another type a pair of
-            it and `text`, `int`, `float` or `bool` (or Python's own type). Or only keys, which are the headings too.
-        where: says whether an item gets a row.
-
-    Returns:
-        A function that takes the table away.
-
-    Raises:
-        ValueError: the name is none, or one of ours; a heading is there twice; no such type.
-        TypeError: a column is neither a key nor a function.
-    """
-    if (
-        not name
-        or not name.replace("_", "").replace("-", "").isalnum()
-        or not name.isascii()
-        or name in RESERVED
-    ):
-        raise ValueError(
-            f"{name!r} cannot be a table's name: letters, digits, _ and -; not {', '.join(sorted(RESERVED))}"
-        )
-    given = columns.items() if isinstance(columns, Mapping) else [(key, key) for key in columns]
-    made = tuple(_column(str(heading), spec) for heading, spec in given)
-    headings = [column.name for column in (*LEADING, *made)]
-    if twice := sorted({heading for heading in headings if headings.count(heading) > 1}):
-        raise ValueError(
-            f"the table {name} has {', '.join(twice)} twice; {', '.join(headings[:3])} are there anyway"
-        )
-    view = TableView(name, of, made, where=where)
-    global _defined
-    with _lock:
-        _defined = (*(known for known in _defined if known.name != name), view)
-
-    def remove() -> None:
-        global _defined
-        with _lock:
-            _defined = tuple(known for known in _defined if known is not view)
-
-    return remove
-
-
-def _column(heading: str, spec: ColumnSpec) -> Column:
-    if isinstance(spec, Column):
-        return Column(heading, spec.type, spec.source)
-    source, kind = spec if isinstance(spec, tuple) else (spec, "text")
-    if not isinstance(source, str) and not callable(source):
-        raise TypeError(
-            f"the column {heading!r} is {source!r}; it accepts the key of an attribute or a function"
-        )
-    if kind not in _TYPES:
-        raise ValueError(f"the column {heading!r} has the type {kind!r}; it accepts text, int, float or bool")
-    return Column(heading, _TYPES[kind], source)
-
-
-_TYPES: Final[dict[Any, Type]] = {
-    "text": "text",
-    "int": "int",
-    "float": "float",
-    "bool": "bool",
-    str: "text",
-    int: "int",
-    float: "float",
-    bool: "bool",
-}
-
-
-def views() -> tuple[TableView, ...]:
-    """Return all tables, those of the program last."""
-    return (*BUILT_IN, *_defined)
+"""Names that a program cannot give its tables."""

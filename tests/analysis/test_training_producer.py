@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import otel_llm
-from otel_llm.analysis.training import Consumption
+from otel_llm import hooks
+from otel_llm import semconv as sc
+from otel_llm.analysis.training import Consumption, making
+from otel_llm.store import StoredSpan
 
 PROGRAM = Path(__file__).parent / "programs" / "rank.py"
 
@@ -60,3 +63,19 @@ def test_rollouts_have_their_rewards_and_lead_to_the_loss_that_learned_from_them
         for consumer in consumers:
             assert (consumer.kind, consumer.step, consumer.rank) == ("loss", one.step, one.rank)
             assert consumer.loss == pytest.approx(0.1 * one.step)
+
+
+def test_what_scores_one_rollout_is_no_part_of_the_step_and_scoring_them_all_is(store):
+    for step in otel_llm.read_steps(store, "own-loop"):
+        for rank in step.ranks:
+            assert [part.name for part in rank.parts] == ["generation", "rewards", "loss", "optimizer"]
+    assert all(one.rewards["form"] == 1.0 for one in otel_llm.read_rollouts(store, "own-loop"))
+
+
+@pytest.mark.parametrize("part", sorted(hooks.PARTS))
+def test_every_part_that_a_loop_can_name_is_read_back(part):
+    span = StoredSpan(
+        trace_id="1" * 32, span_id="1" * 16, parent_id=None, name=part, kind="internal", start_ns=0, end_ns=1,
+        status="unset", attributes={sc.SCOPE_KIND: part},
+    )  # fmt: skip
+    assert making.is_part(span)

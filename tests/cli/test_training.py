@@ -133,6 +133,22 @@ def test_a_step_shows_each_rank_as_a_tree_and_which_loss_learned_from_which_roll
     assert re.fullmatch(r"loss rank 1 micro-batch [01]", cells[-1])
 
 
+def test_a_part_that_scores_is_in_the_tree_and_what_scores_one_rollout_is_not(invoke, tmp_path):
+    made = Run(steps=1, ranks=1).train()
+    step = next(s for s in made.all_spans() if s.name == "training_step")
+    here = {sc.RUN_ATTEMPT: 0, sc.RANK: 0, sc.TRAIN_STEP: 1}
+    made._span(0, "rewards", step.trace_id, step, "rewards", step.start_ns, 0.1, here)
+    for index in range(30):
+        trace = f"{index + 1:032x}"
+        own = made._span(0, "rollout", trace, None, "rollout", step.start_ns, 0.1, here)
+        made._span(0, "reward judged", trace, own, "reward", step.start_ns, 0.01, here)
+    result = invoke("show", "--run", made.id, "--step", "1", "--full", "--store", made.write(tmp_path))
+    tree = result.output.partition("rank 0")[2].partition("group ")[0]
+    assert "─ rewards  100 ms" in tree
+    assert "─ reward correctness  " in tree  # of the step's own trace: it scored all at once
+    assert "reward judged" not in tree
+
+
 def test_a_step_that_was_done_again_is_shown_twice(show):
     text = show("--run", "sums-7", "--step", "7")
     assert "step 7 · attempt 1" in text

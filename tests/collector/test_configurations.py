@@ -122,10 +122,24 @@ def test_the_gateway_takes_out_what_was_said_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("key", ["input.value", "llm.input_messages.0.message.content", "gen_ai.prompt.0.content",
-                                 "traceloop.entity.output", "mlflow.spanInputs", "pydantic_ai.all_messages"])  # fmt: skip
+                                 "traceloop.entity.output", "mlflow.spanInputs", "pydantic_ai.all_messages",
+                                 "gen_ai.event.content", "gen_ai.retrieval.documents", "llm.tools.0.tool.json_schema",
+                                 "retrieval.documents.0.document.content", "reranker.query", "embedding.embeddings.0.embedding.text",
+                                 "message.content", "traceloop.prompt.template_variables.name", "ai.prompt.messages",
+                                 "ai.response.text", "langfuse.observation.input", "gcp.vertex.agent.llm_request",
+                                 "haystack.component.output", "inputs", "output", "prompt", "content", "events"])  # fmt: skip
 def test_the_gateway_takes_out_what_other_instrumentations_write(key: str) -> None:
     [pattern] = content_patterns()
     assert re.search(pattern, key)
+
+
+@pytest.mark.parametrize("key", ["gen_ai.usage.input_tokens", "llm.token_count.prompt", "llm.model_name", "ai.usage.promptTokens",
+                                 "ai.model.id", "ai.response.finishReason", "message", "exception.message", "message.role",
+                                 "document.score", "retrieval.count", "embedding.model_name", "tool.name", "input.mime_type",
+                                 "output_tokens", "prompt_tokens", "content_length", "gen_ai.tool.name"])  # fmt: skip
+def test_the_gateway_leaves_names_counts_and_kinds(key: str) -> None:
+    [pattern] = content_patterns()
+    assert not re.search(pattern, key)
 
 
 def test_no_pattern_of_secret_keys_hits_a_name_of_ours() -> None:
@@ -184,12 +198,16 @@ def test_collector_in_compose_has_the_version_that_is_tested() -> None:
 
 def generator() -> ModuleType:
     pytest.importorskip("grafana_foundation_sdk")
+    sys.path.insert(0, str(CONFIG))  # as it is where the script is run
     spec = importlib.util.spec_from_file_location("generate_dashboards", CONFIG / "generate_dashboards.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(CONFIG))
     return module
 
 

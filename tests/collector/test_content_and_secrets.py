@@ -77,11 +77,16 @@ def test_nothing_of_what_was_said_leaves_and_every_number_does(gateway: Collecto
         "llm.input_messages.0.message.content": SAID,
     }
     event = (sc.EVENT_MESSAGE, {sc.MESSAGE_CONTENT: SAID, sc.MESSAGE_SENDER: "FRANCE", sc.MESSAGE_LENGTH: 32})
-    left, text = through(gateway, Span(attributes={**said, **others, **NUMBERS}, events=[event]))
+    older = ("gen_ai.user.message", {"content": SAID})
+    left, text = through(
+        gateway,
+        Span(attributes={**said, **others, **NUMBERS}, events=[event, older]),
+        {sc.INPUT_MESSAGES: SAID, "service.name": "told"},
+    )
     assert SAID not in text
     assert left.attributes == NUMBERS
-    [told] = left.raw["events"]
-    assert fleet._read(told["attributes"]) == {sc.MESSAGE_SENDER: "FRANCE", sc.MESSAGE_LENGTH: 32}
+    told, _ = left.raw["events"]
+    assert fleet.attributes_of(told["attributes"]) == {sc.MESSAGE_SENDER: "FRANCE", sc.MESSAGE_LENGTH: 32}
 
 
 @pytest.mark.parametrize("kind", SECRETS)
@@ -100,7 +105,10 @@ def test_a_secret_is_taken_out_wherever_it_is(gateway: Collector, kind: str) -> 
                 **NUMBERS,
             },
             error=f"failed with {secret}",
-            events=[("exception", {sc.EXCEPTION_MESSAGE: f"no access with {secret}"})],
+            events=[
+                ("exception", {sc.EXCEPTION_MESSAGE: f"no access with {secret}"}),
+                (f"event with {secret}", {}),
+            ],
         ),
         {"process.command_line": f"python train.py {secret}", "service.name": "leaking"},
     )
@@ -112,7 +120,8 @@ def test_a_secret_is_taken_out_wherever_it_is(gateway: Collector, kind: str) -> 
     assert left.name.startswith("call with ")
     assert left.raw["status"]["message"].startswith("failed with ")
     assert left.resource["service.name"] == "leaking"
-    assert not [key for key in left.attributes if key.startswith("text.")]
+    assert [event["name"][:11] for event in left.raw["events"]] == ["exception", "event with "]
+    assert "text." not in text
 
 
 @pytest.mark.parametrize(
@@ -157,7 +166,7 @@ def test_logs_lose_content_and_secrets_too(gateway: Collector, tmp_path: Path) -
     request = ExportLogsServiceRequest()
     record = request.resource_logs.add().scope_logs.add().log_records.add()
     record.body.string_value = f"retrying with {SECRETS['openai']} " + "ö" * 10_000
-    fleet._attributes(record.attributes, {sc.INPUT_MESSAGES: SAID, sc.USAGE_INPUT_TOKENS: 12})
+    fleet.set_attributes(record.attributes, {sc.INPUT_MESSAGES: SAID, sc.USAGE_INPUT_TOKENS: 12})
     assert fleet.post(gateway.otlp, request.SerializeToString(), fleet.TOKEN, "/v1/logs") == 200
     archive = gateway.folder / "archive" / "logs.jsonl"
     text = fleet.eventually(lambda: archive.exists() and archive.read_text())
@@ -165,3 +174,47 @@ def test_logs_lose_content_and_secrets_too(gateway: Collector, tmp_path: Path) -
     assert SAID not in text
     assert sc.USAGE_INPUT_TOKENS in text
     assert "�" not in text
+
+
+def test_events_whose_body_is_what_was_said_lose_it(gateway: Collector) -> None:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    request = ExportLogsServiceRequest()
+    of_resource = request.resource_logs.add()
+    of_scope = of_resource.scope_logs.add()
+    fleet.set_attributes(of_resource.resource.attributes, {sc.INPUT_MESSAGES: SAID})
+    fleet.set_attributes(of_scope.scope.attributes, {sc.INPUT_MESSAGES: SAID})
+    user = of_scope.log_records.add(event_name="gen_ai.user.message")
+    user.body.kvlist_value.values.add(key="content").value.string_value = SAID
+    user.body.kvlist_value.values.add(key="role").value.string_value = "user of bodies"
+    choice = of_scope.log_records.add()
+    fleet.set_attributes(choice.attributes, {"event.name": "gen_ai.choice"})
+    message = choice.body.kvlist_value.values.add(key="message").value.kvlist_value
+    message.values.add(key="content").value.string_value = SAID
+    choice.body.kvlist_value.values.add(key="finish_reason").value.string_value = "stop of bodies"
+    of_scope.log_records.add(event_name="gen_ai.user.message").body.string_value = SAID
+    theirs = of_scope.log_records.add(event_name="app.started")
+    theirs.body.kvlist_value.values.add(key="message").value.string_value = "an app of bodies"
+    theirs.body.kvlist_value.values.add(key="long").value.string_value = "ü" * 10_000
+    of_scope.log_records.add(event_name=f"app {SECRETS['openai']}").body.int_value = 1
+    assert fleet.post(gateway.otlp, request.SerializeToString(), fleet.TOKEN, "/v1/logs") == 200
+    archive = gateway.folder / "archive" / "logs.jsonl"
+
+    def left() -> str:
+        lines = archive.read_text().splitlines() if archive.exists() else []
+        return "\n".join(line for line in lines if "of bodies" in line)
+
+    text = fleet.eventually(left)
+    assert SAID not in text
+    for kept in (
+        "user of bodies",
+        "stop of bodies",
+        "an app of bodies",
+        "gen_ai.choice",
+        "app.started",
+        "app ****",
+    ):
+        assert kept in text
+    assert "ü" in text
+    assert "ü" * 2050 not in text
+    assert "text." not in text

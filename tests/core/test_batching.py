@@ -154,3 +154,71 @@ def test_spans_that_were_not_sampled_are_not_sent() -> None:
     assert provider.force_flush()
     assert backend.names == []
     provider.shutdown()
+
+
+class Refusing(Backend):
+    """A backend that takes no batch with a bad span in it, as an encoder or a server that answers 400."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if any(span.name.startswith("bad") for span in spans):
+            return SpanExportResult.FAILURE
+        return super().export(spans)
+
+
+def refusing(**more: object) -> tuple[TracerProvider, BoundedBatchProcessor, Refusing]:
+    provider, processor, _ = make(**more)
+    processor._exporter = backend = Refusing()
+    return provider, processor, backend
+
+
+@pytest.mark.parametrize("bad", [[0], [3], [0, 1], [5, 200, 399], list(range(100, 110))])
+def test_spans_that_nobody_takes_do_not_stop_the_others(bad: list[int]) -> None:
+    provider, processor, backend = refusing()
+    emit(provider, [f"bad {n}" if n in bad else str(n) for n in range(400)])
+    for n in range(8):
+        emit(provider, [f"later {n}"])
+        if processor.force_flush(5_000):
+            break
+    assert sorted(backend.names) == sorted(
+        [str(k) for k in range(400) if k not in bad] + [f"later {k}" for k in range(n + 1)]
+    )
+    assert drops.counts()["span", "otlp_refused"] == len(bad)
+    assert processor._bytes == processor._in_flight == 0
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("names", ["a bad b c", "bad a b c", "a b c bad"])
+def test_a_span_that_nobody_takes_does_not_cost_the_others_at_the_end(names: str) -> None:
+    provider, _, backend = refusing()
+    emit(provider, names.split())
+    provider.shutdown()
+    assert sorted(backend.names) == ["a", "b", "c"]
+    assert drops.counts() == {("span", "otlp_refused"): 1}
+
+
+def test_a_backend_that_is_down_refuses_nothing() -> None:
+    provider, processor, backend = make()
+    backend.mode = "down"
+    for n in range(6):
+        emit(provider, [f"{n}.{k}" for k in range(3)])
+        assert not processor.force_flush(5_000)
+    backend.mode = "up"
+    assert processor.force_flush(5_000)
+    assert sorted(backend.names) == sorted(f"{n}.{k}" for n in range(6) for k in range(3))
+    assert drops.counts() == {}
+    provider.shutdown()
+
+
+def test_where_no_thread_can_be_had_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, processor, backend = make()
+
+    def none_left(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        emit(provider, ["a"])
+    emit(provider, ["b"])
+    assert processor.force_flush(5_000)
+    assert backend.names == ["a", "b"]
+    provider.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import threading
@@ -184,3 +185,30 @@ def test_a_forked_child_starts_empty_and_works() -> None:
     finisher.close(1)
     os.close(read)
     os.close(write)
+
+
+def test_what_exits_or_is_cancelled_ends_no_thread_of_ours() -> None:
+    finisher = Finisher(1 << 20, linger_s=0.001)
+    finished: list[str] = []
+
+    class One:
+        nbytes = 0
+
+        def __init__(self, name: str, error: BaseException | None = None) -> None:
+            self.name, self.error = name, error
+
+        def finish(self) -> None:
+            if self.error is not None:
+                raise self.error
+            finished.append(self.name)
+
+        def shed(self) -> None: ...
+
+        def abandon(self) -> None: ...
+
+    for item in (One("a"), One("b", SystemExit(3)), One("c"), One("d", asyncio.CancelledError()), One("e")):
+        finisher.put(item)
+    assert eventually(lambda: finished == ["a", "c", "e"])
+    finisher.put(One("f"))
+    assert eventually(lambda: finished[-1] == "f")
+    assert drops.counts() == {("internal_error", "finishing"): 2}

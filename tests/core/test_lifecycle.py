@@ -79,6 +79,46 @@ def test_sigterm_flushes_and_still_kills(tmp_path: Path) -> None:
     assert stored(tmp_path) == ["a"]
 
 
+def test_sigterm_kills_also_where_it_comes_while_opentelemetry_holds_a_lock(tmp_path: Path) -> None:
+    program = """
+        call('a')
+        otel_llm.force_flush()
+        sdk = {'__name__': 'opentelemetry.sdk.metrics', 'threading': threading, 'os': os, 'signal': signal}
+        lines = ['lock = threading.Lock()', 'def measure(kill):', ' with lock:',
+                 '  if kill: os.kill(os.getpid(), signal.SIGTERM)', '  for _ in range(1000): pass']
+        exec(chr(10).join(lines), sdk)
+        for kill in (True, False):
+            one = Call('b')
+            one.finish = lambda kill=kill: sdk['measure'](kill)
+            runtime.current().finisher.put(one)
+        otel_llm.force_flush()
+        print('survived')
+    """
+    process = run(program, tmp_path, settings="{'shutdown_timeout': 1.0}", timeout=20)
+    assert finish(process)[0] == -signal.SIGTERM
+    assert stored(tmp_path) == ["a"]
+
+
+def test_a_start_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    program = """
+        from opentelemetry import metrics, trace
+        from opentelemetry._logs import get_logger_provider
+        from otel_llm import assembly
+        otel_llm.shutdown()
+
+        def providers():
+            return [type(p()).__name__ for p in
+                    (trace.get_tracer_provider, metrics.get_meter_provider, get_logger_provider)]
+
+        before = providers(), threading.active_count()
+        assembly.Runtime._install = lambda self: 1 / 0
+        assert not otel_llm.instrument().enabled
+        assert (providers(), threading.active_count()) == before, providers()
+    """
+    code, _, err = finish(run(program, tmp_path))
+    assert code == 0, err
+
+
 def test_a_handler_of_the_program_is_left_alone(tmp_path: Path) -> None:
     program = """
         call('a')

@@ -184,7 +184,21 @@ def test_each_step_has_its_rollouts_and_parts(loop: str, trained: Callable[..., 
                 for child in one.spans
                 if child.trace_id == span.trace_id and child.name.startswith("reward ")
             ]
-            assert len(spans) == len(components)
+            assert len(spans) == len(components), "its own, or of a batch one for all of its step"
+        assert ({span.trace_id for span in rollouts} == {steps[0].trace_id}) == (loop == "dr_grpo")
+        losses = [span for span in one.of("loss", number) if span.attributes[sc.RANK] == 0]
+        updates = [span for span in one.of("optimizer", number) if span.attributes[sc.RANK] == 0]
+        numbers = [span.attributes[sc.TRAIN_UPDATE] for span in updates]
+        assert numbers == [(number - 1) * len(numbers) + i + 1 for i in range(len(numbers))]
+        assert list(dict.fromkeys(span.attributes[sc.TRAIN_UPDATE] for span in losses)) == numbers
+        last = next(step for step in steps if step.attributes[sc.RANK] == 0).attributes
+        told = one.series[0]
+        for name, key in (
+            ("loss", sc.TRAIN_LOSS),
+            ("grad_norm", sc.TRAIN_GRAD_NORM),
+            ("learning_rate", sc.TRAIN_LEARNING_RATE),
+        ):
+            assert last[key] == pytest.approx(told[f"training_step/{name}", numbers[-1]])
 
 
 def linked(span: StoredSpan) -> list[str]:

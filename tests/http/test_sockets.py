@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import json
+import pathlib
 import pickle
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 
-from otel_llm import testing
+from otel_llm import drops, testing
 from otel_llm.loopback import LoopbackServer, plans
 
 aiohttp = pytest.importorskip("aiohttp")
@@ -358,3 +362,76 @@ async def test_a_hook_that_breaks_breaks_nothing(
             captured.spans()
         assert any(what == "internal_error" for what, _ in drops.counts()), name
         drops.reset()
+
+
+async def test_a_redirect_takes_the_trace_to_no_host_that_may_not_have_it(
+    server: LoopbackServer, captured: testing.Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    names = {"far.example.com", b"far.example.com"}
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *a, **k: resolve("127.0.0.1" if host in names else host, *a, **k)
+    )
+    near = f"{server.url}/v1/chat/completions"
+    there = plans.Plan(
+        body=b"", status=307, headers={"location": near.replace("127.0.0.1", "far.example.com")}
+    )
+    here = plans.Plan(body=b"", status=307, headers={"location": near})
+
+    async def by_aiohttp() -> None:
+        connector = aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver())
+        async with aiohttp.ClientSession(connector=connector) as session:
+            await (await session.post(near, json=BODY)).read()
+
+    async def by_async_httpx() -> None:
+        async with httpx.AsyncClient(follow_redirects=True) as client:
+            await client.post(near, json=BODY)
+
+    async def by_httpx2() -> None:
+        with httpx2.Client(follow_redirects=True) as client:
+            client.post(near, json=BODY)
+
+    async def by_requests() -> None:
+        requests.post(near, json=BODY, timeout=10)
+
+    for send in (by_aiohttp, by_async_httpx, by_httpx2, by_requests):
+        for plan, goes_on in ((there, False), (here, True)):
+            server.script(plan)
+            with trace.get_tracer("program").start_as_current_span("around"):
+                await send()
+            first, second = (request.headers for request in server.requests[-2:])
+            assert "traceparent" in first
+            assert ("traceparent" in second) is goes_on, send.__name__
+            assert second.get("traceparent") in {None, first["traceparent"]}
+    assert len([span for span in captured.spans() if span.name.startswith("chat")]) == 8
+    assert drops.counts() == {}
+
+
+async def test_a_raw_reading_of_requests_shows_nothing_and_is_no_failure(
+    server: LoopbackServer, captured: testing.Captured
+) -> None:
+    for body in (BODY, STREAM):
+        with requests.post(
+            f"{server.url}/v1/chat/completions", json=body, stream=True, timeout=10
+        ) as response:
+            assert response.raw.read()
+    for span in captured.spans():
+        assert span.attributes["otel_llm.content_unavailable"] is True
+        assert "error.type" not in span.attributes
+        assert span.status.status_code.name == "UNSET"
+
+
+async def test_a_sessions_own_json_goes_over_the_wire_as_it_makes_it(
+    server: LoopbackServer, captured: testing.Captured
+) -> None:
+    def as_bytes(value: Any) -> bytes:
+        return json.dumps(value, separators=(",", ":"), default=str).encode()
+
+    if "json_serialize_bytes" not in inspect.signature(aiohttp.ClientSession).parameters:
+        pytest.skip("this aiohttp has no json_serialize_bytes")
+    body = {**BODY, "metadata": {"at": pathlib.PurePosixPath("x")}}
+    async with aiohttp.ClientSession(json_serialize_bytes=as_bytes) as session:
+        await (await session.post(f"{server.url}/v1/chat/completions", json=body)).read()
+    assert server.requests[-1].body == as_bytes(body)
+    assert len(captured.spans()) == 1
+    assert drops.counts() == {}

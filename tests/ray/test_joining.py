@@ -24,6 +24,8 @@ def fake_ray(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     ray.seen = []
     ray.is_initialized = lambda: False
     ray.init = lambda *args, **kwargs: ray.seen.append((args, kwargs)) or "context"
+    actor: Any = types.ModuleType("ray.actor")
+    actor.ActorHandle = type("ActorHandle", (), {"_actor_method_call": lambda self, *args: args})
     util, tracing, helper = (types.ModuleType(name) for name in ("ray.util", "ray.util.tracing", "helper"))
     propagator = type(
         "_DictPropagator", (), {"inject_current_context": staticmethod(lambda: {"theirs": "1"})}
@@ -34,6 +36,7 @@ def fake_ray(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     tracing.tracing_helper = helper  # type: ignore[attr-defined]
     for name, module in (
         ("ray", ray),
+        ("ray.actor", actor),
         ("ray.util", util),
         ("ray.util.tracing", tracing),
         ("ray.util.tracing.tracing_helper", helper),
@@ -93,6 +96,74 @@ def test_a_client_from_outside_keeps_its_tracing_off(fake_ray: Any, caplog: pyte
     assert told["runtime_env"]["worker_process_setup_hook"] == "mine.setup"
     assert not sys.modules["ray.util.tracing.tracing_helper"]._global_is_tracing_enabled  # type: ignore[attr-defined]
     assert "ray://" in caplog.text
+
+
+@pytest.mark.parametrize("address", [None, "ray://head:10001"])
+def test_a_client_by_its_variable_is_one_too(
+    fake_ray: Any, monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with testing.capture(instrumentations=()):
+        told = init(fake_ray, address=address)
+    assert "worker_process_setup_hook" not in told["runtime_env"]
+
+
+def test_what_the_submitted_job_says_is_not_said_again(
+    fake_ray: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Ray refuses to start where a variable or a field is in both.
+    job: dict[str, Any] = {"env_vars": {"OTEL_SERVICE_NAME": "cluster"}}
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "cluster")
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
+    with testing.capture(instrumentations=()):
+        told = init(fake_ray)["runtime_env"]
+        assert "OTEL_SERVICE_NAME" not in told["env_vars"]
+        assert joining.CONFIGURATION in told["env_vars"]
+        assert callable(told["worker_process_setup_hook"])
+        sys.modules["ray.util.tracing.tracing_helper"]._global_is_tracing_enabled = False  # type: ignore[attr-defined]
+        job["worker_process_setup_hook"] = "mine.setup"
+        monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
+        assert "worker_process_setup_hook" not in init(fake_ray)["runtime_env"]
+    assert not sys.modules["ray.util.tracing.tracing_helper"]._global_is_tracing_enabled  # type: ignore[attr-defined]
+    assert "worker_process_setup_hook" in caplog.text
+
+
+def test_a_job_config_keeps_its_runtime_environment(fake_ray: Any) -> None:
+    theirs = types.SimpleNamespace(runtime_env={"pip": ["x"], "env_vars": {"MINE": "1"}})
+    with testing.capture(instrumentations=()):
+        told = init(fake_ray, job_config=theirs)["runtime_env"]
+    assert told["pip"] == ["x"]
+    assert told["env_vars"]["MINE"] == "1"
+    assert theirs.runtime_env == {"pip": ["x"], "env_vars": {"MINE": "1"}}
+
+
+def test_a_second_init_of_a_running_ray_is_left_alone(fake_ray: Any) -> None:
+    fake_ray.is_initialized = lambda: True
+    with testing.capture(instrumentations=()):
+        assert init(fake_ray, ignore_reinit_error=True) == {"ignore_reinit_error": True}
+    assert not sys.modules["ray.util.tracing.tracing_helper"]._global_is_tracing_enabled  # type: ignore[attr-defined]
+
+
+def test_a_variable_with_a_secret_in_its_url_is_not_sent(
+    fake_ray: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:hunter2hunter2@collector:4318")
+    with testing.capture(instrumentations=()):
+        assert "hunter2" not in json.dumps(init(fake_ray)["runtime_env"]["env_vars"])
+
+
+def test_methods_that_do_not_take_the_context_are_called_without_it(fake_ray: Any) -> None:
+    with testing.capture(instrumentations=()):
+        init(fake_ray)
+    handle = sys.modules["ray.actor"].ActorHandle()  # type: ignore[attr-defined]
+    takes, caught = types.SimpleNamespace(name="_ray_trace_ctx"), types.SimpleNamespace(name="named")
+    handle._ray_method_signatures = {"work": [takes], "generator": [], "catches_all": [caught]}
+    given = {"_ray_trace_ctx": {}, "a": 1}
+    assert handle._actor_method_call("work", [1], given) == ("work", [1], given)
+    for method in ("generator", "catches_all"):
+        assert handle._actor_method_call(method, [1], given) == (method, [1], {"a": 1})
+    assert handle._actor_method_call("of another language", [1], given)[2] == given
+    assert given == {"_ray_trace_ctx": {}, "a": 1}
 
 
 def test_without_instrument_nothing_is_added(fake_ray: Any) -> None:

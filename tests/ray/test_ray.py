@@ -168,3 +168,21 @@ def test_workers_that_cannot_be_seen_work_all_the_same(ray: Ray, tmp_path: Path,
     ran = "'yes'" if how == "own-hook" else "None"
     assert done.stdout.strip().splitlines()[-1] == f"[(1, {ran}), (2, {ran}), (3, {ran})]"
     assert "training_step" in {span.name for span in spans(tmp_path)}
+
+
+def test_every_way_to_call_works_as_without_us_also_in_a_submitted_job(ray: Ray, tmp_path: Path) -> None:
+    done = ray(PROGRAMS / "calls.py")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if not line.startswith(("\x1b", "("))] == [
+        "task [0, 1]",
+        "actor [0, 1]",
+        "named [['a']]",
+        "asynchronous [0, 1]",
+        "static 3",
+        "class 3",
+        "caught ['a']",
+        "nested [0, 1]",
+        "environment ('1', 'cluster', True)",
+    ]
+    names = {span.name for span in spans(tmp_path)}
+    assert {"Actor.numbers ray.remote", "Actor.caught ray.remote_worker"} <= names

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import struct
 import subprocess
+import time
 
 import grpc
 import pytest
@@ -134,3 +137,60 @@ def test_over_tls_a_sender_that_trusts_the_certificate_is_served(command, tmp_pa
     assert "stored 1 span," in out  # which came twice
     assert "there already: 1 request and 0 other spans" in out
     assert TOKEN not in out
+
+
+def test_calls_whose_message_never_comes_make_room(receiving, monkeypatch):
+    from otel_llm.receiving import rpc
+
+    monkeypatch.setattr(rpc, "_MESSAGE_S", 1.0)
+    running = receiving(grpc_port=0)
+    held = [_stalled(running.grpc_port, calls=80) for _ in range(4)]  # more than are served at a time
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{running.grpc_port}") as channel:
+            call = channel.unary_unary(GRPC_TRACES)
+            assert _called(call, tries=100)
+    finally:
+        for connection in held:
+            connection.close()
+    assert names(running) == ["served"]
+
+
+def _called(call, tries):
+    data = body(span("served"))
+    for _ in range(tries):
+        try:
+            call(data, timeout=10)
+        except grpc.RpcError:  # as many as are served at a time are there
+            time.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+def _stalled(port, *, calls):
+    """A connection with calls that say 1000 bytes will come, and send one: HTTP/2 by hand."""
+
+    def frame(kind, flags, stream, data=b""):
+        return struct.pack(">I", len(data))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + data
+
+    def literal(key, value):
+        return b"\0" + bytes([len(key)]) + key + bytes([len(value)]) + value
+
+    head = b"".join(
+        literal(key, value)
+        for key, value in (
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", GRPC_TRACES.encode()),
+            (b":authority", b"x"),
+            (b"content-type", b"application/grpc"),
+            (b"te", b"trailers"),
+        )
+    )
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
+    for stream in range(1, 2 * calls, 2):
+        connection.sendall(
+            frame(1, 4, stream, head) + frame(0, 0, stream, b"\0" + struct.pack(">I", 1000) + b"x")
+        )
+    return connection

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from otel_llm.receiving import bodies, json_form
-from otel_llm.receiving.decoding import Decoder, MalformedError
+from otel_llm.receiving import bodies, counting, json_form
+from otel_llm.receiving.decoding import CrowdedError, Decoder, MalformedError
 from otel_llm.receiving.reading import Head, RefusedError, parsed_head
 from otel_llm.receiving.scrubbing import Cleaner
 from otel_llm.store import codec
@@ -237,3 +237,100 @@ def test_a_link_keeps_its_trace_state_and_flags():
     ((_, found),) = decode("traces", "protobuf", body(one)).spans
     assert line_of(found)["t"] == "a=b"
     assert line_of(found)["l"] == (("31" * 16, "32" * 8, {}, 1, True, "c=d", 4),)
+
+
+SECRET = "sk-proj-" + "a1B2" * 8
+HIDDEN = "hunter2hunter2"
+
+
+def test_secrets_are_taken_out_of_names_bytes_maps_and_all_that_is_no_attribute():
+    logs = ExportLogsServiceRequest()
+    of_scope = logs.resource_logs.add().scope_logs.add()
+    of_scope.scope.version = SECRET
+    of_scope.schema_url = f"https://me:{HIDDEN}@schemas/?api_key={HIDDEN}"
+    record = of_scope.log_records.add(event_name=f"said {SECRET}")
+    record.body.bytes_value = b"\xff " + SECRET.encode()
+    record.attributes.add(key="authorization").value.bytes_value = HIDDEN.encode()
+    record.attributes.add(key="password").value.kvlist_value.values.add(key="is").value.string_value = HIDDEN
+    record.attributes.add(key=f"of {SECRET}").value.int_value = 1
+    metrics = ExportMetricsServiceRequest()
+    metric = metrics.resource_metrics.add().scope_metrics.add().metrics.add(name=SECRET, unit=SECRET)
+    metric.gauge.data_points.add(as_int=1)
+    other = span("s", trace_state=f"a={SECRET}")
+    other.links.add(trace_id=b"t" * 16, span_id=b"s" * 8, trace_state=f"a={SECRET}")
+    for signal, request in (("logs", logs), ("metrics", metrics), ("traces", traces(other))):
+        told = repr(decode(signal, "protobuf", request.SerializeToString()))
+        assert SECRET not in told
+        assert HIDDEN not in told
+        assert "[redacted]" in told
+    [found] = decode("logs", "protobuf", logs.SerializeToString()).logs
+    assert found.body == b"\xff [redacted]"
+    assert found.attributes == {
+        "authorization": "[redacted]",
+        "password": "[redacted]",
+        "of [redacted]": 1,
+    }
+
+
+def test_bytes_without_a_secret_stay_what_they_were():
+    logs = ExportLogsServiceRequest()
+    record = logs.resource_logs.add().scope_logs.add().log_records.add()
+    record.body.string_value = SECRET  # so that everything is looked at
+    record.attributes.add(key="bytes").value.bytes_value = bytes(range(256))
+    [found] = decode("logs", "protobuf", logs.SerializeToString()).logs
+    assert found.attributes == {"bytes": bytes(range(256))}
+
+
+def test_json_too_deep_for_the_users_own_redaction_is_redacted_as_text():
+    decoder = Decoder(Cleaner(("tomato",)))
+    for depth in (100, 400, 600, 1000, 5000):
+        text = "[" * depth + '"tomato"' + "]" * depth
+        [(_, encoded)] = decoder.decode("traces", "protobuf", body(span("s", attributes={"t": text}))).spans
+        assert b"tomato" not in encoded[0]
+        assert b"[redacted]" in encoded[0]
+
+
+@pytest.mark.parametrize("where", ["spans", "attributes", "after a group", "json"])
+def test_a_body_of_countless_small_messages_is_refused_before_it_is_read(monkeypatch, where):
+    monkeypatch.setattr(counting.too_many, "__defaults__", (1000,))
+
+    def within(tag, data):
+        return bytes([tag]) + _varint(len(data)) + data
+
+    many = {
+        "spans": b"\x12\x00" * 1100,
+        "attributes": within(0x12, b"\x4a\x00" * 1100),
+        "after a group": b"\x1b\x1c" + b"\x12\x00" * 1100,
+        "json": b"",
+    }[where]
+    data, form = within(0x0A, within(0x12, many)), "protobuf"
+    if where == "json":
+        data, form = b'{"resourceSpans":[' + b"{}," * 1100 + b"{}]}", "json"
+    with pytest.raises(CrowdedError):
+        Decoder(Cleaner()).decode("traces", form, data)
+    fine = body(span("s", attributes={"said": json.dumps([{"a": "["}] * 900)}))
+    assert len(fine) > 2000
+    Decoder(Cleaner()).decode("traces", "protobuf", fine)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_counted_without_harm(data):
+    counting.too_many(data, ExportLogsServiceRequest, "protobuf", 3)
+
+
+def test_resources_of_many_large_senders_are_not_held():
+    decoder = Decoder(Cleaner())
+    for number in range(40):
+        request = traces(span())
+        request.resource_spans[0].resource.attributes.append(pair("n", f"{number}" + "x" * 1_000_000))
+        decoder.decode("traces", "protobuf", request.SerializeToString())
+    assert len(decoder._origins._resources) < 10
+    decoder._origins._cleaner.look_at("k" * 100_000)
+    assert max(map(len, decoder._origins._cleaner.special)) < 1000
+
+
+def _varint(n):
+    found = b""
+    while n > 127:
+        found, n = found + bytes([n & 127 | 128]), n >> 7
+    return found + bytes([n])

@@ -12,7 +12,7 @@ import time
 from otel_llm.receiving import writing
 from otel_llm.store import StoreReader
 
-from .requests import PROTOBUF, body, span, traces
+from .requests import PROTOBUF, body, pair, span, traces
 
 
 def post(port, data, timeout=30):
@@ -157,15 +157,42 @@ def test_a_store_that_cannot_be_made_is_told_to_senders(receiving, tmp_path):
     assert status == 200
 
 
-def test_a_bug_in_reading_one_request_does_not_stop_the_next(receiving, monkeypatch, caplog):
+def test_a_request_that_meets_a_bug_fails_alone_and_does_not_come_again(receiving, monkeypatch, caplog):
     running = receiving()
-    decoder = running.receiver._writing._decoder
-    decode = decoder.decode
-    monkeypatch.setattr(decoder, "decode", lambda *_: 1 / 0)
+    writing = running.receiver._writing
+    decode, serve, gate = writing._decoder.decode, writing._serve, threading.Event()
+    bad = body(span("bad"))
+
+    def buggy(signal, form, data):
+        return 1 / 0 if data == bad else decode(signal, form, data)
+
+    monkeypatch.setattr(writing._decoder, "decode", buggy)
+    # Both in one transaction.
+    monkeypatch.setattr(writing, "_serve", lambda group: (gate.wait(30), serve(group)))
+    statuses = {}
+
+    def post(name, data):
+        statuses[name] = running.post(data)[0]
+
+    first = threading.Thread(target=post, args=("first", body(span("first"))))
+    first.start()
+    while writing._queue.qsize():
+        time.sleep(0.01)
     with caplog.at_level(logging.CRITICAL):
-        assert running.post(body(span("one")))[0] == 503
-    monkeypatch.setattr(decoder, "decode", decode)
-    assert running.post(body(span("two")))[0] == 200
+        others = [
+            threading.Thread(target=post, args=given)
+            for given in (("bad", bad), ("good", body(span("good"))))
+        ]
+        for thread in others:
+            thread.start()
+        deadline = time.monotonic() + 10
+        while writing._queue.qsize() < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        gate.set()
+        for thread in [first, *others]:
+            thread.join(30)
+    assert statuses == {"first": 200, "good": 200, "bad": 500}
+    assert sorted(found.name for found in running.reader.spans()) == ["first", "good"]
     assert running.receiver._http._budget.used == 0
 
 
@@ -185,3 +212,16 @@ def test_a_sender_that_goes_away_harms_nobody(receiving):
         time.sleep(0.01)
     assert running.receiver._http._budget.used == 0
     assert len(list(running.reader.spans())) in {1, 501}  # the whole request came, or was taken for gone
+
+
+def test_large_resources_of_many_senders_are_stored_and_not_held(receiving):
+    running = receiving()
+    for number in range(30):
+        request = traces(span(f"s{number}"))
+        request.resource_spans[0].resource.attributes.append(pair("n", f"{number}" + "x" * 1_000_000))
+        assert running.post(request.SerializeToString())[0] == 200
+    database = running.database
+    assert sum(map(len, database._by_content)) <= 17 << 20
+    assert len(database._shared) < 30
+    found = {one.name: one.resource["n"] for one in running.reader.spans()}
+    assert {name: text[:-1_000_000] for name, text in found.items()} == {f"s{n}": str(n) for n in range(30)}

@@ -25,4 +25,4 @@ def test_what_is_sent_over_grpc():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert "7 passed" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import importlib.util
 import json
@@ -15,6 +16,7 @@ import zstandard
 from google.rpc.status_pb2 import Status
 
 from otel_llm.receiving.bodies import TooLargeError, opened
+from otel_llm.receiving.reading import Body, Timeouts, parsed_head
 
 from .requests import JSON, PROTOBUF, body, partial, span
 
@@ -253,6 +255,67 @@ def test_connections_that_do_nothing_make_room_for_those_that_do(receiving):
         for connection in held:
             connection.close()
     assert len(names(running)) == 5
+
+
+async def test_chunks_of_a_byte_cost_no_more_memory_than_their_size_and_let_others_have_their_turn():
+    data = bytes(range(256)) * 80
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"".join(b"1\r\n%b\r\n" % data[i : i + 1] for i in range(len(data))) + b"0\r\n\r\n")
+    turns = 0
+
+    async def another():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(another())
+    grown = []
+    request = parsed_head(head(transfer_encoding="chunked"))
+    assert await Body(reader, request, 1 << 20, Timeouts(), grown.append).read() == data
+    other.cancel()
+    assert sum(grown) == len(data)
+    assert turns > 200
+
+
+def test_who_does_not_take_its_answers_is_cut_off(receiving, impatient):
+    running = receiving(timeouts=impatient)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.settimeout(0.5)
+        asked = b"GET /healthz HTTP/1.1\r\n\r\n" * 1000
+        deadline = time.monotonic() + 30
+        with pytest.raises((TimeoutError, ConnectionError)):
+            while time.monotonic() < deadline:
+                connection.sendall(asked)
+        loop = running._loop
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline and _open_transports(loop):
+            time.sleep(0.1)
+        assert not _open_transports(loop)
+
+
+def _open_transports(loop):
+    return [
+        each
+        for each in list(loop._transports.values())
+        if each._sock is not None and each.get_extra_info("peername")
+    ]
+
+
+def test_who_lingers_after_a_refusal_makes_room(receiving):
+    running = receiving(max_connections=4)
+    held = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(4)]
+    try:
+        for connection in held:
+            connection.sendall(head(1 << 40))  # refused, and what comes of it is let go by for a while
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+            connection.sendall(b"x")
+        assert running.post(body(span("fine")))[0] == 200
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def test_what_does_not_fit_is_told_to_come_again_and_is_there_when_it_does(receiving):

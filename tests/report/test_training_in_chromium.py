@@ -62,7 +62,7 @@ def listed(page):
 
 def open_rollout(page, number):
     page.evaluate(f"otelLlmReport.openItem({number})")
-    page.wait(f"document.querySelector('.detail').dataset.rollout === '{number}'")
+    page.wait(f"document.querySelector('.detail').dataset.item === '{number}'")
 
 
 def test_the_page_shows_every_part_of_the_run(page):
@@ -102,6 +102,67 @@ def test_the_last_step_is_picked_at_first_and_a_click_on_a_curve_picks_another(p
     assert text(page, "#step h2") == "Step 2"
     assert "Step 2" in text(page, "#rollouts .filters")
     assert listed(page) == 16
+
+
+def axes(page, label):
+    """Return the values that a chart's y axis goes from and to, and the steps that its x axis names."""
+    return page.evaluate(
+        f"""(() => {{
+            const model = echarts.getInstanceByDom(document.querySelector('.chart[aria-label="{label}"]')).getModel();
+            const axis = (name) => model.getComponent(name).axis;
+            return [axis('yAxis').scale.getExtent(), axis('xAxis').getViewLabels().map((one) => one.formattedLabel)];
+        }})()"""
+    )
+
+
+def test_a_share_goes_from_nought_to_all_and_what_is_always_the_same_has_its_value_on_the_axis(opened):
+    made = Run(steps=8, groups=2, size=4).train()
+    for span in made.all_spans():
+        if sc.TRAIN_LEARNING_RATE in span.attributes:
+            span.attributes[sc.TRAIN_LEARNING_RATE] = span.attributes[
+                sc.TRAIN_METRICS_PREFIX + "learning_rate"
+            ] = 0.003
+        if span.attributes.get(sc.SAMPLE_GROUP, "").endswith("g0"):
+            span.attributes[sc.SAMPLE_REWARD] = 0.5  # of both ranks: half of the groups have no spread
+    for rows in made.rows.values():
+        rows[:] = [row for row in rows if row.name != "learning_rate"]
+    page = opened(made)
+    page.evaluate("otelLlmReport.drawEverything()")
+    assert axes(page, "Groups without spread")[0] == [0, 1]
+    assert axes(page, "Learning rate")[0] == [0, 0.006]
+
+
+@pytest.mark.parametrize(
+    ("steps", "named"),
+    [
+        (1, ["1"]),
+        (8, ["1", "2", "3", "4", "5", "6", "7", "8"]),
+        (30, ["1", "5", "10", "15", "20", "25", "30"]),
+        (120, ["1", "20", "40", "60", "80", "100", "120"]),
+    ],
+)
+def test_an_axis_names_round_steps(opened, steps, named):
+    page = opened(Run(steps=steps, ranks=1, groups=1, size=2).train())
+    assert axes(page, "Mean reward of each step")[1] == named
+
+
+def test_the_step_that_is_picked_is_marked_and_all_steps_come_back_after_a_zoom(page):
+    def chart(what):
+        return page.evaluate(f"echarts.getInstanceByDom(document.querySelector('#reward .chart')){what}")
+
+    marks = ".getOption().series.map((one) => one.markLine?.data[0]?.xAxis)"
+    assert chart(marks)[-1] == 7
+    page.evaluate("otelLlmReport.pick(0)")
+    assert chart(marks)[-1] == 0
+    shown = (
+        "(getComputedStyle([...document.querySelectorAll('#reward .tools button')][0]).display !== 'none')"
+    )
+    assert page.evaluate(shown) is False
+    chart(".dispatchAction({ type: 'dataZoom', start: 20, end: 60 })")
+    page.wait(shown)
+    page.evaluate("document.querySelector('#reward .tools button').click()")
+    page.wait(f"!{shown}")
+    assert chart(".getOption().dataZoom.map((one) => [one.start, one.end])") == [[0, 100]]
 
 
 def test_a_step_shows_where_each_ranks_time_went_and_its_best_and_worst(page, run):
@@ -158,7 +219,7 @@ def test_a_rollout_shows_its_words_its_reward_and_its_way_to_the_loss(page, run)
 
 def test_a_link_leads_to_a_rollout(opened, run):
     page = opened(run, fragment="#r-20")
-    page.wait("document.querySelector('.detail').dataset.rollout === '20'")
+    page.wait("document.querySelector('.detail').dataset.item === '20'")
     assert text(page, ".detail .title > span") == page.evaluate("otelLlmReport.data.rollouts.name[20]")
 
 
@@ -184,13 +245,13 @@ def test_the_list_is_worked_with_the_keyboard(page):
     page.evaluate("document.querySelector('.list').focus()")
     page.press("ArrowDown")
     page.press("ArrowDown")
-    page.wait("document.querySelector('.detail').dataset.rollout !== undefined")
+    page.wait("document.querySelector('.detail').dataset.item !== undefined")
     assert page.evaluate("document.querySelector('.item[aria-selected=true]').ariaPosInSet") == "2"
 
 
 def test_a_group_without_spread_leads_to_its_rollouts(page):
     page.evaluate("document.querySelector('#groups tbody tr').click()")
-    page.wait("document.querySelector('.detail').dataset.rollout !== undefined")
+    page.wait("document.querySelector('.detail').dataset.item !== undefined")
     assert listed(page) == 4
     assert "in a group without spread" in text(page, ".detail .title")
 

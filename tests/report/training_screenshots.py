@@ -35,7 +35,7 @@ def step(page: Page, number: int | None) -> tuple[int, int, int, int]:
         page.evaluate(f"otelLlmReport.pick(otelLlmReport.data.steps.number.lastIndexOf({number}))")
         page.wait(f"document.documentElement.dataset.step === '{number}'")
     page.evaluate("document.querySelectorAll('#step .picks')[2]?.querySelector('button').click()")
-    page.wait("document.querySelector('.detail').dataset.rollout !== undefined")
+    page.wait("document.querySelector('.detail').dataset.item !== undefined")
     top, bottom = page.evaluate(
         "[document.querySelector('#step').getBoundingClientRect().top + scrollY, document.querySelector('#rollouts').getBoundingClientRect().bottom + scrollY]"
     )

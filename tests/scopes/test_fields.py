@@ -38,6 +38,7 @@ def taken(**given_fields: Any) -> tuple[dict[str, Any], list[str]]:
         ),
         ({"success": "Northern front"}, {sc.INTERACTION_OUTCOME: "Northern front"}),
         ({"success": 0}, {sc.INTERACTION_SUCCESS: False}),
+        ({"mine": [1, 1 << 70]}, {"otel_llm.custom.mine": ("1", str(1 << 70))}),
         ({"supply_centers": 3, "units": "4"}, {sc.POWER_CENTERS: 3, sc.POWER_UNITS: 4}),
         ({"centers": ["PAR", "BRE"]}, {sc.POWER_CENTERS: 2}),
         (

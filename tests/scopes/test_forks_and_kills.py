@@ -29,6 +29,36 @@ def stored(store: Path) -> list[Any]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_call_that_is_open_at_a_fork_is_the_parents(tmp_path: Path) -> None:
+    program = run(
+        """
+        import os, gc, httpx, otel_llm
+        from otel_llm.loopback import LoopbackServer
+        otel_llm.instrument()
+        with LoopbackServer() as server, httpx.Client() as client:
+            body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+            request = client.build_request("POST", f"{server.url}/v1/chat/completions", json=body)
+            response = client.send(request, stream=True)
+            child = os.fork()
+            if child == 0:
+                del response  # its copy ends nothing
+                gc.collect()
+                otel_llm.shutdown()
+                os._exit(0)
+            os.waitpid(child, 0)
+            response.read()
+        otel_llm.force_flush()
+        os._exit(0)
+        """,
+        tmp_path,
+    )
+    assert program.wait(60) == 0
+    program.communicate()
+    (span,) = stored(tmp_path)
+    assert span.status == "unset"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_plays_below_the_game_and_does_not_end_it_twice(tmp_path: Path) -> None:
     program = run(
         """

@@ -655,3 +655,33 @@ def test_as_many_messages_as_a_lively_phase_has_are_kept_and_the_rest_is_counted
     events = by_name(captured)["phase S1901M"].events
     assert len(events) == 1000
     assert otel_llm.status()["dropped"] == {"message: too_many": 5}
+
+
+def test_what_is_given_under_the_name_of_a_secret_is_one_whatever_it_looks_like(captured: Captured) -> None:
+    with otel_llm.tool(
+        "login", password="hunter", attributes={"http.request.header.authorization": "me"}
+    ) as tool:
+        tool.set({"url.full": "https://host/?code=abc"})
+        tool.event("said", {"api_key": "short", "note": "open"})
+    (span,) = captured.spans()
+    assert span.attributes["otel_llm.custom.password"] == "[redacted]"
+    assert span.attributes["http.request.header.authorization"] == "[redacted]"
+    assert span.attributes["url.full"] == "https://host/?code=[redacted]"
+    assert dict(span.events[0].attributes) == {"api_key": "[redacted]", "note": "open"}
+
+
+def test_no_text_is_one_that_exporters_cannot_encode(captured: Captured) -> None:
+    with otel_llm.game("\udcff", name="\udcff"), otel_llm.interaction("\udcff", power="\udcff") as turn:
+        turn.set(one="\udcff", many=["\udcff", "é"])
+        turn.event("\udcff", {"of": "\udcff"})
+        turn.message("\udcff", recipients="\udcff")
+        turn.fail(OSError("no file '\udcff'"))
+    for span in captured.spans():
+        told = (
+            span.name,
+            span.status.description,
+            dict(span.attributes),
+            [(e.name, dict(e.attributes)) for e in span.events],
+        )
+        assert "\\udcff" not in repr(told)
+        assert "\udcff" not in repr(told)

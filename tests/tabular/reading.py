@@ -35,7 +35,8 @@ def csv_rows(directory, table):
 
 
 def _type(table, name):
-    from otel_llm.views.tables import LEADING, views
+    from otel_llm.views.defining import views
+    from otel_llm.views.table import LEADING
     from otel_llm_tabular.flat import HISTOGRAMS, SCALARS
 
     kinds = {

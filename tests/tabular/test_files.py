@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import otel_llm
-from otel_llm import drops
+from otel_llm import drops, runtime
 from otel_llm.store import StoreReader
 from tests.tabular.reading import comparable, csv_rows, expected, parquet_rows
 from tests.views.programs import ANSWER, play, replay, roll_out, train
@@ -200,7 +200,11 @@ def test_processes_at_the_same_time_write_files_of_their_own(kind, tmp_path):
         subprocess.Popen(
             [sys.executable, "-c", program, name],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(root)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(root),
+                "OTEL_LLM_SHUTDOWN_TIMEOUT": "60",
+            },  # three import pyarrow
         )
         for name in "abc"
     ]
@@ -239,13 +243,13 @@ def test_filters_choose_spans_and_tables_come_from_a_file(tmp_path):
         "import otel_llm\n"
         "otel_llm.define_table('mine', of='interaction', columns={'who': 'game.power.name'})\n"
     )
-    from otel_llm.views import tables
+    from otel_llm.views import defining
 
-    before = tables._defined
+    before = defining._defined
     try:
         done = replay("store", "--to", "csv", "--output", "o", "--errors", "--tables", "mine.py")
     finally:
-        tables._defined = before
+        defining._defined = before
     assert done.exit_code == 0
     assert (tmp_path / "o" / "mine.csv").read_text().splitlines()[1].endswith(",ENGLAND")
     assert not (tmp_path / "o" / "scalars.csv").exists()
@@ -303,3 +307,26 @@ metrics.get_meter_provider().shutdown()
     assert [(row["name"], row["value"]) for row in csv_rows(tmp_path / "otel_llm_csv", "scalars")] == [
         ("n", 2.0)
     ]
+
+
+def test_complete_parquet_files_that_cannot_be_put_in_place_are_not_thrown_away(tmp_path, monkeypatch):
+    otel_llm.instrument(store="store", exporters=["parquet"], content="full")
+    rename = Path.rename
+    broken = [True]
+
+    def failing(self, target):
+        if broken[0] and self.name.startswith("slot-") and Path(target).suffix == ".parquet":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    play(1, 1, prefix="first")
+    runtime.force_flush(30)
+    assert parquet_rows(tmp_path / "otel_llm_parquet", "interactions") == []
+    assert list((tmp_path / "otel_llm_parquet" / ".otel_llm").glob("slot-1-interactions*"))
+    broken[0] = False
+    play(1, 1, prefix="second")
+    assert otel_llm.shutdown()
+    rows = parquet_rows(tmp_path / "otel_llm_parquet", "interactions")
+    assert [row["game_id"] for row in rows] == ["first0", "first0", "second0", "second0"]
+    assert replay("store", "--to", "parquet").stdout.startswith("nothing to send")

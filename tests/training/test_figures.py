@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import otel_llm
@@ -77,6 +77,11 @@ class OnDevice:
 
 
 copies: list[OnDevice] = []
+
+
+def step_spans(store: StoreReader) -> list[Any]:
+    otel_llm.force_flush()
+    return sorted(store.spans(name="training_step"), key=lambda span: span.start_ns)
 
 
 # --- rollouts -------------------------------------------------------------------------------------
@@ -155,6 +160,99 @@ def test_steps_and_epochs(store: StoreReader) -> None:
     assert found["training_epoch/grad_norm_mean"] == [(3, pytest.approx(5.5 / 3))]
     assert found["training_epoch/grad_norm_max"] == [(3, 4.0)]
     assert found["training/invalid_loss_count"] == [(1, 0)]
+
+
+def test_the_step_around_is_told_its_figures_and_the_last_ones_stand(store: StoreReader) -> None:
+    metrics = otel_llm.TrainingMetrics()
+    copies.clear()
+    with otel_llm.training_run("exp"):
+        with otel_llm.step(1), otel_llm.part("optimizer"):
+            metrics.training_step(9.0, grad_norm=9.0, learning_rate=9.0, step=1)
+            metrics.training_step(OnDevice(0.5), grad_norm=OnDevice([2.0]), learning_rate=[0.1, 0.2], step=2)
+            metrics.training_step(kl=1.0, step=3)
+        assert len(copies) == 2, "a tensor is copied once"
+        with otel_llm.step(2) as step:
+            metrics.training_step(math.nan)
+            step.set(learning_rate=0.3)
+        with otel_llm.step(3):
+            metrics.training_step("text", grad_norm=object(), learning_rate=[])
+    metrics.training_step(1.0)
+    first, second, third = (span.attributes for span in step_spans(store))
+    keys = sc.TRAIN_LOSS, sc.TRAIN_GRAD_NORM, sc.TRAIN_LEARNING_RATE
+    assert [first[key] for key in keys] == [0.5, 2.0, 0.1]
+    assert math.isnan(second[sc.TRAIN_LOSS])
+    assert second[sc.TRAIN_PROBLEMS] == ("loss_not_finite",)
+    assert second[sc.TRAIN_LEARNING_RATE] == 0.3
+    assert third.keys().isdisjoint(keys)
+    assert told(store)["training_step/loss"][:2] == [(1, 9.0), (2, 0.5)]
+
+
+def test_a_logger_tells_the_step_around_too(store: StoreReader) -> None:
+    logger = Logger()
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        logger.log_training_step(loss=0.25, grad_norm=1.5, learning_rate=0.1)
+    (span,) = step_spans(store)
+    assert (span.attributes[sc.TRAIN_LOSS], span.attributes[sc.TRAIN_GRAD_NORM]) == (0.25, 1.5)
+
+
+def test_every_rank_tells_its_own_step_where_values_are_gathered(
+    store: StoreReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    belonging._places.clear()
+    try:
+        with otel_llm.training_run("exp"), otel_llm.step(1):
+            otel_llm.TrainingMetrics(gathered=True).training_step(0.5)
+        assert step_spans(store)[0].attributes[sc.TRAIN_LOSS] == 0.5
+        assert "training_step/loss" not in told(store)
+    finally:
+        belonging._places.clear()
+
+
+def finals(store: StoreReader) -> dict[str, tuple[Any, Any, Any]]:
+    otel_llm.force_flush()
+    return {
+        row.name: (row.attributes.get(sc.RUN_ID), row.attributes.get(sc.RUN_ATTEMPT), row.value)
+        for row in store.series()
+        if row.name.startswith("final/")
+    }
+
+
+def test_figures_told_after_the_run_are_of_the_run_they_were_made_in(store: StoreReader) -> None:
+    with otel_llm.training_run("exp", attempt=2):
+        metrics = otel_llm.TrainingMetrics()
+    metrics.finish()
+    assert finals(store)["final/total_steps"] == ("exp", 2, 0)
+
+
+def test_figures_told_after_the_run_are_of_the_run_in_which_others_were_told(store: StoreReader) -> None:
+    logger = Logger()
+    with otel_llm.training_run("first", attempt=0), otel_llm.step(1):
+        logger.log_rollouts([1.0])
+    with otel_llm.training_run("second", attempt=1), otel_llm.step(1):
+        logger.log_training_step(loss=0.5)
+    logger.log_checkpoint()
+    logger.close()
+    assert finals(store) == {
+        "final/total_steps": ("second", 1, 1),
+        "final/total_batches": ("second", 1, 1),
+        "final/total_rollouts": ("second", 1, 1),
+        "final/best_mean_return": ("second", 1, 1.0),
+    }
+    saved = next(row for row in store.series() if row.name == "checkpoint/saved")
+    assert saved.attributes[sc.RUN_ID] == "second"
+
+
+def test_a_run_that_was_given_stays_also_after_another(store: StoreReader) -> None:
+    with otel_llm.training_run("around", attempt=0), otel_llm.TrainingMetrics(run="given") as metrics:
+        metrics.training_step(0.5)
+    metrics = otel_llm.TrainingMetrics(run="later")
+    metrics.training_step(0.5)
+    metrics.finish()
+    otel_llm.force_flush()
+    found = [(row.attributes[sc.RUN_ID]) for row in store.series() if row.name == "final/total_steps"]
+    assert found == ["given", "later"]
 
 
 def test_a_loss_that_is_not_finite_is_kept_counted_and_left_out_of_the_epoch(store: StoreReader) -> None:
@@ -377,6 +475,7 @@ def rows_of(returns_by_batch: list[list[float]], rank: int, **settings: Any) -> 
     return out
 
 
+@settings(deadline=None)
 @given(BATCHES)
 def test_rows_of_ranks_are_put_together_as_if_one_process_had_told_them(
     batches: list[list[list[float]]],

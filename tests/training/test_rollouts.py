@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import os
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,3 +266,66 @@ def test_messages_as_sdks_write_them_keep_their_tool_calls() -> None:
         [{"type": "tool_call", "name": "stop"}],
         [{"type": "text", "content": "It is\n2"}],
     ]
+
+
+class OnDevice:
+    """Stands in for a tensor on a device: `read` tells which threads waited for its value."""
+
+    dtype, is_cuda = "float32", True
+    device = type("device", (), {"type": "fake"})
+
+    def __init__(self, value: float) -> None:
+        self.value, self.read = value, list[str]()
+
+    def detach(self) -> OnDevice:
+        return self
+
+    def clone(self) -> OnDevice:
+        return self
+
+    def numel(self) -> int:
+        return 1
+
+    def element_size(self) -> int:
+        return 4
+
+    def tolist(self) -> float:
+        self.read.append(threading.current_thread().name)
+        return self.value
+
+
+def test_what_comes_late_from_a_device_is_not_waited_for_by_the_program(tmp_path: Path) -> None:
+    otel_llm.instrument(store=tmp_path, metrics=False)
+    late = OnDevice(0.25)
+    try:
+        with otel_llm.training_run("exp"), otel_llm.step(1):
+            with otel_llm.rollout("a") as one:
+                one.advantage(1.0)
+            one.reward("judge", late)
+            assert threading.current_thread().name not in late.read
+        otel_llm.force_flush()
+        scores = [
+            row.attributes[sc.EVALUATION_SCORE]
+            for row in StoreReader(tmp_path).logs()
+            if row.event_name == sc.EVENT_EVALUATION_RESULT
+        ]
+    finally:
+        otel_llm.shutdown()
+    assert scores == [0.25]
+    assert late.read
+
+
+@pytest.mark.parametrize("strange", [10**400, object(), "much"], ids=["huge", "object", "text"])
+def test_strange_rewards_and_advantages_do_not_keep_a_rollout_from_ending(
+    captured: Captured, strange: Any
+) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.rollout("a") as one:
+            one.reward("x", strange).reward("y", 1.0)
+        one.advantage(strange)
+    [span] = [span for span in captured.spans() if span.name == "rollout"]
+    assert span.attributes[sc.SAMPLE_REWARDS_PREFIX + "y"] == 1.0
+    assert sc.SAMPLE_REWARDS_PREFIX + "x" not in span.attributes
+    assert sc.SAMPLE_ADVANTAGE not in span.attributes
+    assert span.attributes[sc.INVALID_FIELDS] == (sc.SAMPLE_ADVANTAGE,)
+    assert not drops.counts()

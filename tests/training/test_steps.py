@@ -249,6 +249,51 @@ def test_parts_within_parts_are_not_counted_twice(captured: Captured) -> None:
     assert own.attributes[sc.TRAIN_PART] == "my own"
 
 
+def test_parts_say_which_update_of_the_weights_they_are_for(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        for update in (1, 2):
+            with otel_llm.loss(update=update, micro_step=update - 1):
+                pass
+            with otel_llm.part("backward", update=update), otel_llm.part("optimizer", update=str(update)):  # type: ignore[arg-type]
+                pass
+        with otel_llm.loss(update="next", micro_step=-1), otel_llm.part("optimizer", update=object()):  # type: ignore[arg-type]
+            pass
+    for name in ("loss", "backward", "optimizer"):
+        found = [span.attributes.get(sc.TRAIN_UPDATE) for span in spans(captured, name)]
+        assert found[:2] == [1, 2], name
+        assert found[2:] in ([], [None]), name
+    assert spans(captured, "loss")[2].attributes[sc.INVALID_FIELDS] == ("micro_step", "update")
+    assert spans(captured, "optimizer")[2].attributes[sc.INVALID_FIELDS] == ("update",)
+
+
+def test_generating_in_the_process_says_what_model_calls_say(captured: Captured) -> None:
+    with otel_llm.training_run("exp"), otel_llm.step(1):
+        with otel_llm.part(
+            "generation", model="tiny", temperature=0.7, max_tokens=8, input_tokens=12
+        ) as part:
+            part.set(output_tokens=[3, 4, None, 5], batches=2)
+        with otel_llm.part("sampling", model="tiny", output_tokens="many", top_p=None):
+            pass
+        with otel_llm.part("own", output_tokens=3):
+            pass
+    (generation,) = spans(captured, "generation")
+    wanted = {
+        sc.REQUEST_MODEL: "tiny",
+        sc.REQUEST_TEMPERATURE: 0.7,
+        sc.REQUEST_MAX_TOKENS: 8,
+        sc.USAGE_INPUT_TOKENS: 12,
+        sc.USAGE_OUTPUT_TOKENS: 12,
+        sc.CUSTOM_PREFIX + "batches": 2,
+    }
+    assert {key: generation.attributes.get(key) for key in wanted} == wanted
+    assert sc.OPERATION_NAME not in generation.attributes, "it is not counted as a call"
+    (sampling,) = spans(captured, "sampling")
+    assert sampling.attributes[sc.REQUEST_MODEL] == "tiny"
+    assert sc.USAGE_OUTPUT_TOKENS not in sampling.attributes
+    (own,) = spans(captured, "own")
+    assert own.attributes[sc.CUSTOM_PREFIX + "output_tokens"] == 3
+
+
 def test_an_evaluation_is_a_trace_of_its_own_that_links_its_step(captured: Captured) -> None:
     with otel_llm.training_run("exp", attempt=0), otel_llm.step(4), otel_llm.evaluation():
         pass

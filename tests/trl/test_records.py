@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+import otel_llm
 from otel_llm import semconv as sc
 
 LINK = sc.LINK_KIND
@@ -72,10 +73,10 @@ def test_a_rollout_says_what_became_of_it(train):
         learned = trained.ranks[rank]["learned"]
         for span in trained.named("rollout", **{sc.RANK: rank}):
             told = span.attributes
-            number, place, index = told[sc.SAMPLE_ID].split("-")
-            assert (int(number), int(place)) == (told[sc.TRAIN_STEP], rank)
-            assert told[sc.SAMPLE_GROUP] == f"{number}-{(rank * 8 + int(index)) // 4}"
-            assert told[sc.SAMPLE_INDEX] == int(index) % 4
+            number, group, index = map(int, told[sc.SAMPLE_ID].split("-"))
+            assert (number, index) == (told[sc.TRAIN_STEP], told[sc.SAMPLE_INDEX])
+            assert told[sc.SAMPLE_GROUP] == f"{number}-{group}"
+            assert group // 2 == rank  # two groups of four each
             assert told[sc.SAMPLE_POLICY_STEP] == told[sc.TRAIN_STEP] - 1
             total = told["rl.sample.rewards.digits"] + told["rl.sample.rewards.shortness"]
             assert told[sc.SAMPLE_REWARD] == pytest.approx(total)
@@ -120,9 +121,17 @@ def test_the_enhanced_trainer_takes_the_settings_as_arguments(train):
         texts = [span for span in rollouts if sc.OUTPUT_MESSAGES in span.attributes]
         assert (len(rollouts), len(texts)) == (8, 2)
         assert all(sc.SAMPLE_TOKEN_IDS in span.attributes for span in texts)
-    tokens = [row for row in trained.reader.logs() if row.event_name == "otel_llm.training.tokens"]
+    tokens = [row for row in trained.reader.logs() if row.event_name == sc.EVENT_TRAINING_TOKENS]
     assert len(tokens) == 6
     assert all(len(set(map(len, (row.attributes[k] for k in TOKENS)))) == 1 for row in tokens)
+    store = trained.folder / "store"
+    [run] = otel_llm.read_runs(store)
+    detailed = [one for one in otel_llm.read_rollouts(store, run.run_id) if one.token_ids]
+    assert len(detailed) == 6
+    for one in detailed:
+        [row] = [row for row in tokens if row.span_id == one.span.span_id]
+        assert one.token_ratios == row.attributes[sc.SAMPLE_TOKEN_RATIOS]
+        assert len(one.token_ids) == len(one.token_logprobs) == len(one.token_ratios)
 
 
 TOKENS = (sc.SAMPLE_TOKEN_IDS, sc.SAMPLE_TOKEN_LOGPROBS, sc.SAMPLE_TOKEN_RATIOS)
@@ -240,7 +249,7 @@ def test_a_tool_call_is_a_span_of_the_rollout_that_made_it(train):
     trained = train(case="tools", max_steps=1)
     assert trained.first["error"] is None
     callers = [s for s in trained.named("rollout") if s.parent_id is None]
-    assert [s.attributes[sc.SAMPLE_ID] for s in callers] == ["1-0-0", "1-0-2", "1-0-4", "1-0-6"]
+    assert [s.attributes[sc.SAMPLE_ID] for s in callers] == ["1-0-0", "1-0-2", "1-1-0", "1-1-2"]
     for caller in callers:
         assert sorted(children(trained, caller)) == [
             f"execute_tool {name}" for name in ("add", "divide", "shout")
@@ -273,8 +282,8 @@ def test_rollouts_that_rollout_func_opens_are_those_that_the_loss_learns_from(tr
         assert span.parent_id is None
         assert children(trained, span) == ["execute_tool search"]
         assert span.attributes[sc.SAMPLE_STATUS] == "scored"
-        place = span.attributes[sc.SAMPLE_ID].rpartition("-")[2]
+        _, group, index = map(int, span.attributes[sc.SAMPLE_ID].split("-"))
         tool = next(one for one in trained.spans if one.parent_id == span.span_id)
-        assert json.loads(tool.attributes[sc.TOOL_CALL_ARGUMENTS]) == {"query": place}
+        assert json.loads(tool.attributes[sc.TOOL_CALL_ARGUMENTS]) == {"query": str(group * 4 + index)}
     consumed = {link.span_id for span in trained.named("loss") for link in span.links}
     assert consumed == {span.span_id for span in rollouts}

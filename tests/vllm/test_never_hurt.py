@@ -17,7 +17,7 @@ from otel_llm.testing import Captured
 from otel_llm_vllm import VLLMInstrumentor, VLLMSettings
 from otel_llm_vllm import semconv as vc
 from tests.vllm.fakes import LLM, AsyncLLM, LLMEngine, SamplingParams
-from tests.vllm.test_stream import DELTA, output
+from tests.vllm.test_stream import CUMULATIVE, DELTA, output
 
 ENDPOINT = "http://127.0.0.1:4318/v1/traces"
 
@@ -119,6 +119,17 @@ def test_a_queue_that_is_full_keeps_the_call_and_lets_the_outputs_go(vllm: Any) 
         [call] = captured.spans()
     assert call.name == "text_completion tiny"
     assert vc.SAMPLES not in (call.attributes or {})
+
+
+async def test_a_stream_counts_in_the_queue_by_what_it_keeps(vllm: Any) -> None:
+    for params in (DELTA, CUMULATIVE):
+        with testing.capture(instrumentations=("otel_llm_vllm",), max_queue_bytes=20_000) as captured:
+            engine = AsyncLLM()
+            engine.outputs = [output("long " * 5000, last=True)]
+            assert [out async for out in engine.generate("p", params, "r")] == engine.outputs
+            [call] = captured.spans()
+        assert call.name == "text_completion served"
+        assert vc.SAMPLES not in (call.attributes or {})
 
 
 def test_members_keep_their_names_and_signatures(captured: Captured) -> None:

@@ -45,6 +45,11 @@ class TestRows:
     def test_what_has_no_step_is_drawn_over_time(self) -> None:
         assert Rower().rows([scalar("game/active", 1, None)]) == [{"otel_llm/time": 7.0, "game/active": 1}]
 
+    def test_a_point_without_a_name_gets_one(self):
+        rower = Rower()
+        assert rower.rows([scalar("", 1.0, 3)]) == [{"training/global_step": 3, "unnamed": 1.0}]
+        assert rower.definitions([scalar("", 1.0, 3)]) == [("unnamed", "training/global_step")]
+
     def test_a_namespace_is_defined_once_and_what_does_not_fit_by_its_name(self) -> None:
         rower = Rower()
         points = [

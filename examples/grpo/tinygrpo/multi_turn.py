@@ -94,7 +94,7 @@ def roll_out(
         if not speaking:
             break
         began = time_ns()
-        with otel_llm.part("generation"):
+        with otel_llm.part("generation", model=policy.name):
             texts = policy.sample(
                 [one.sample for one in speaking],
                 args,

@@ -40,12 +40,6 @@ def run(args: argparse.Namespace, policy: Any, algorithm: str, environment: str 
     )
 
 
-def tell(steps: Any, **figures: Any) -> None:
-    """Tell the step that is being taken its figures; of several updates the last ones stand."""
-    if steps.current is not None:
-        steps.current.set(**figures)
-
-
 def checkpoint(number: int, policy: Any, metrics: otel_llm.TrainingMetrics, args: argparse.Namespace) -> None:
     """Save the policy, if it is time."""
     if args.checkpoint_interval and number % args.checkpoint_interval == 0:

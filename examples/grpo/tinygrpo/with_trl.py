@@ -126,9 +126,17 @@ def configuration(args: argparse.Namespace, task: Task, tokenizer: Any, **more: 
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
         bf16=is_real and torch.cuda.is_available(),
-        gradient_checkpointing=is_real,
+        ddp_find_unused_parameters=False,
+        **_checkpointing(is_on=is_real),
         **more,
     )
+
+
+def _checkpointing(*, is_on: bool) -> dict[str, Any]:
+    """Return the setting by the name that this release of transformers wants: newer ones warn of the old one."""
+    if hasattr(GRPOConfig, "activation_checkpointing"):
+        return {"activation_checkpointing": is_on, "gradient_checkpointing": None}
+    return {"gradient_checkpointing": is_on}
 
 
 def asked(question: Question) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ import wrapt
 
 from otel_llm import drops, recording
 from otel_llm.calls import CallRecord
-from otel_llm_http.capture import Exchange, MappingHeaders, begin
+from otel_llm_http.capture import Exchange, MappingHeaders, begin, redirected
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import ended, noted
 from otel_llm_http.dialects import recognise
@@ -25,6 +25,7 @@ _FIRST_ERROR: Final = 400
 def patch(patches: Patches, module: Any) -> None:
     """Patch the classes of aiohttp."""
     patches.replace(module.ClientSession, "_request", functools.partial(_request, aiohttp=module))
+    patches.replace(module.ClientRequest, "send", _send)
     patches.replace(module.ClientResponse, "release", _closing)
     patches.replace(module.ClientResponse, "close", _closing)
 
@@ -35,7 +36,10 @@ def _body(aiohttp: Any, session: Any, kwargs: dict[str, Any]) -> bytes | None:
     `json=` is put into the payload that aiohttp would make of it in a moment, so that it is serialised once.
     """
     if kwargs.get("json") is not None and kwargs.get("data") is None:
-        payload = aiohttp.payload.JsonPayload(kwargs["json"], dumps=session._json_serialize)
+        if (to_bytes := getattr(session, "_json_serialize_bytes", None)) is not None:
+            payload = aiohttp.payload.JsonBytesPayload(kwargs["json"], dumps=to_bytes)
+        else:
+            payload = aiohttp.payload.JsonPayload(kwargs["json"], dumps=session._json_serialize)
         del kwargs["json"]
         kwargs["data"] = payload
     data = kwargs.get("data")
@@ -95,6 +99,15 @@ def _request(original: Callable[..., Awaitable[Any]], *, aiohttp: Any) -> Callab
         return response
 
     return _request
+
+
+def _send(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(original)
+    async def send(self: Any, *args: Any, **kwargs: Any) -> Any:
+        redirected(self.url.host or "", MappingHeaders(self.headers))  # each hop comes this way
+        return await original(self, *args, **kwargs)
+
+    return send
 
 
 def _failed(aiohttp: Any, exchange: Exchange, exception: BaseException) -> None:

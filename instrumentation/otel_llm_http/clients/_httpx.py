@@ -12,18 +12,22 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from otel_llm import drops, recording
-from otel_llm_http.capture import Exchange, begin
+from otel_llm_http.capture import Exchange, begin, redirected
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import atee, ended, tee
 from otel_llm_http.dialects import recognise
 
 _RECORD: Final = "otel_llm"
+_REDIRECT: Final = "_redirect_headers"
 
 
 def patch(patches: Patches, module: Any) -> None:
     """Patch the classes of httpx or httpx2."""
     patches.replace(module.Client, "send", _send)
     patches.replace(module.AsyncClient, "send", _asend)
+    for client in (module.Client, module.AsyncClient):
+        if hasattr(client, _REDIRECT):  # private; there is no public place between two hops
+            patches.replace(client, _REDIRECT, _redirect_headers)
     response = module.Response
     patches.replace(response, "iter_bytes", functools.partial(_reader, tee=tee, raw=False))
     patches.replace(response, "iter_raw", functools.partial(_reader, tee=tee, raw=True))
@@ -153,6 +157,16 @@ def _asend(original: Callable[..., Any]) -> Callable[..., Any]:
         return response
 
     return send
+
+
+def _redirect_headers(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def _redirect_headers(self: Any, request: Any, url: Any, method: str) -> Any:
+        headers = original(self, request, url, method)
+        redirected(url.host, _Headers(headers))
+        return headers
+
+    return _redirect_headers
 
 
 def _reader(original: Callable[..., Any], *, tee: Callable[..., Any], raw: bool) -> Callable[..., Any]:

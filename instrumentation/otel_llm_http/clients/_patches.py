@@ -17,6 +17,7 @@ class Patches:
         self._enabled = False
         self._hooked: dict[str, Callable[[Patches, Any], None]] = {}
         self._replaced: dict[tuple[type, str], tuple[Any, Any]] = {}
+        self._inherited: set[tuple[type, str]] = set()
         self._report: dict[str, str] = {}
 
     def when_imported(self, module: str, patch: Callable[[Patches, Any], None]) -> None:
@@ -52,6 +53,8 @@ class Patches:
         if (owner, name) in self._replaced:
             return
         original = getattr(owner, name)
+        if name not in owner.__dict__:
+            self._inherited.add((owner, name))
         replacement = wrap(original)
         setattr(owner, name, replacement)
         self._replaced[owner, name] = original, replacement
@@ -61,8 +64,12 @@ class Patches:
         self._enabled = False
         for (owner, name), (original, replacement) in self._replaced.items():
             if owner.__dict__.get(name) is replacement:
-                setattr(owner, name, original)
+                if (owner, name) in self._inherited:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, original)
         self._replaced.clear()
+        self._inherited.clear()
         for name, text in self._report.items():
             if text == "patched":
                 self._report[name] = "not patched"

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otel_llm import drops, recording
-from otel_llm_http.capture import Exchange, MappingHeaders, begin
+from otel_llm_http.capture import Exchange, MappingHeaders, begin, redirected
 from otel_llm_http.clients._patches import Patches
 from otel_llm_http.clients._tee import ended, tee
 from otel_llm_http.dialects import recognise
@@ -36,6 +36,7 @@ def _begin(request: Any) -> Exchange | None:
         return None
     url = urlsplit(request.url)
     host = url.hostname or ""
+    redirected(host, MappingHeaders(request.headers))  # each hop comes this way
     endpoint = recognise(request.method, host, url.path)
     if endpoint is None:
         return None
@@ -91,15 +92,25 @@ def _iter_content(original: Callable[..., Any]) -> Callable[..., Any]:
     return iter_content
 
 
+def _was_read(raw: Any) -> bool:
+    """Say whether the program has read `response.raw` itself, which shows us nothing. Never raises."""
+    try:
+        return bool(raw.tell() > 0 or raw._original_response.isclosed())
+    except Exception:  # a transport of the program's own: any object may be `raw`
+        return False
+
+
 def _close(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def close(self: Any) -> None:
+        record = self.__dict__.get(_RECORD)
+        if record is not None and not record.chunks and _was_read(self.raw):
+            record.content_unavailable()
         try:
             original(self)
         finally:
-            record = self.__dict__.get(_RECORD)
             if record is not None and not record.reading:
-                del self.__dict__[_RECORD]
+                self.__dict__.pop(_RECORD, None)
                 ended(record)
 
     return close

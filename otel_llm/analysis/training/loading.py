@@ -25,6 +25,7 @@ from otel_llm.analysis.training.records import (
     is_finite,
 )
 from otel_llm.analysis.training.roles import name_for
+from otel_llm.analysis.training.tokens import LearnedTokens
 from otel_llm.analysis.values import error_of, label, text, whole
 
 if TYPE_CHECKING:
@@ -227,11 +228,15 @@ class _Books:
         self._open: dict[tuple[int, int, int], str] = {}
         self._traces: dict[tuple[int, int], dict[str, None]] = {}
         self._parts: dict[SpanRef, PartRecord] = {}
+        self._rollouts: set[str] = set()
+        """Traces of rollouts that have one of their own."""
 
     def enter(self, span: StoredSpan) -> None:
         """Take in a span of the run, if it is a step or a part of one."""
         a = span.attributes
         kind, number = making.kind_of(span), whole(a, sc.TRAIN_STEP)
+        if kind == making.ROLLOUT and span.parent_id is None:
+            self._rollouts.add(span.trace_id)
         is_step = kind == making.STEP
         if number is None or not (is_step or making.is_part(span)):
             return
@@ -270,6 +275,8 @@ class _Books:
         for key, step in self._steps.items():
             step.ranks.sort(key=lambda record: record.rank)
             for record in step.ranks:
+                # What scored one rollout is the rollout's, and shown with it: a step may have thousands.
+                record.parts = [part for part in record.parts if not self._is_of_a_rollout(part)]
                 record.parts.sort(key=lambda part: part.start_ns)
                 if record.span is None and record.parts:
                     record.start_ns = record.parts[0].start_ns
@@ -282,6 +289,9 @@ class _Books:
                 traces |= {part.span.trace_id: None for part in record.parts}
             step.trace_ids = tuple(traces)
         return [self._steps[key] for key in sorted(self._steps)]
+
+    def _is_of_a_rollout(self, part: PartRecord) -> bool:
+        return part.kind == making.REWARD and part.span.trace_id in self._rollouts
 
 
 def _times(record: RankRecord) -> dict[str, float]:
@@ -356,6 +366,9 @@ def each_rollout(
     wanted: dict[str, str] = {sc.RUN_ID: run_id}
     if step is not None:
         wanted[sc.TRAIN_STEP] = str(step)
+    tokens = LearnedTokens(reader)
     for span in reader.spans(name=_ROLLOUTS, attributes=wanted, since_ns=since_ns):
         if making.kind_of(span) == making.ROLLOUT:
-            yield making.rollout(span)
+            record = making.rollout(span)
+            tokens.add_to(record)
+            yield record

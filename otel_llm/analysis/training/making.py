@@ -16,14 +16,15 @@ RUN: Final = "training_run"
 STEP: Final = "step"
 ROLLOUT: Final = "rollout"
 LOSS: Final = "loss"
+REWARD: Final = "reward"
 PARTS: Final = (
-    "sampling", "generation", "weight_sync", "logprobs", "reward", "advantages", LOSS, "backward", "optimizer",
-    "checkpoint", "evaluation",
+    "data", "sampling", "generation", "weight_sync", "logprobs", "rewards", REWARD, "advantages", LOSS, "backward",
+    "optimizer", "checkpoint", "evaluation",
 )  # fmt: skip
 """Kinds of parts that are known, in the order in which a step does them."""
 _OWN_PART: Final = "part"
 _PART_KINDS: Final = frozenset({*PARTS, _OWN_PART})
-TIME_OF_KIND: Final = {"reward": "rewards"}
+TIME_OF_KIND: Final = {REWARD: "rewards"}
 """Names of the time split, where they are not the kind's."""
 ENCLOSING: Final = frozenset({"sampling"})
 """Parts that are the sum of others: they have no share of their own in the time of a step."""

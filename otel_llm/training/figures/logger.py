@@ -112,7 +112,10 @@ class Logger:
         self.metrics.checkpoint(step)
 
     def close(self) -> None:
-        """Log what the run came to, and write everything; what it started itself it ends."""
+        """Log what the run came to, and write everything; what it started itself it ends.
+
+        May be called within the run's scope or after it; see `TrainingMetrics`.
+        """
         self.metrics.finish()
         if self._started:
             runtime.shutdown()

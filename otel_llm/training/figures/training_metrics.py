@@ -19,6 +19,7 @@ from otel_llm.training.figures.launching import Launch, gpu_rows
 from otel_llm.training.figures.logging_metrics import SOURCE
 from otel_llm.training.figures.ranks import Epoch, Reduce, over_ranks
 from otel_llm.training.figures.taking import named, nbytes_of, taken
+from otel_llm.training.figures.telling_step import tell_step
 from otel_llm.training.figures.texts import record_text, record_word
 from otel_llm.training.figures.totals import Row, RunTotals
 
@@ -38,8 +39,9 @@ class TrainingMetrics:
 
     Values are numbers, lists, NumPy arrays or tensors of any shape on any device; tensors are neither waited for nor
     changed, and may be changed afterwards. Every row is kept with its step: what is given, else the number of the
-    current `otel_llm.step`, else the count of calls from 1. No method raises, and all do nothing where nothing is
-    instrumented.
+    current `otel_llm.step`, else the count of calls from 1. Rows belong to the run around; outside any, as after its
+    end, to the one in which something was told last, else in which the object was made. No method raises, and all do
+    nothing where nothing is instrumented.
 
     On several ranks each tells of its own values, with its rank, and `merge_ranks` puts them together exactly. For one
     curve over all ranks, either give values of all ranks (`gathered`) or a function that exchanges a few numbers
@@ -83,6 +85,11 @@ class TrainingMetrics:
         self._steps = 0
         self._introduced = False
         self._finished = False
+        self._belongs: dict[str, AttributeValue] = {}
+        try:
+            self._place(None, None)
+        except Exception:
+            drops.internal_error("making metrics")
 
     # --- telling --------------------------------------------------------------------------------------
 
@@ -135,6 +142,9 @@ class TrainingMetrics:
     ) -> None:
         """Tell of one optimisation step: `training_step/*`. A loss that is not finite is counted.
 
+        Loss, gradient norm and learning rate are also told to the current `otel_llm.step`: of several updates in a
+        step the last ones stand on its span.
+
         Args:
             loss: its loss, one number.
             kl: its KL divergence.
@@ -153,9 +163,10 @@ class TrainingMetrics:
                 return
             attributes, at = self._place(step, self._steps)
             self._introduce(attributes, at)
+            told = {name: taken(value) for name, value in values.items()}
+            tell_step(told)
             if self._gathered and place().rank:
                 return
-            told = {name: taken(value) for name, value in values.items()}
             parts = [] if components is None else named(components)
             kept = [*told.values(), *(value for _, value in parts)]
             synced = self._launch.synced(sync_gradients, at)
@@ -244,7 +255,7 @@ class TrainingMetrics:
             drops.internal_error("metrics of a loss")
 
     def finish(self, step: int | None = None) -> None:
-        """Tell what the run came to: `final/*`. Only the first call counts."""
+        """Tell what the run came to: `final/*`, within the run's scope or after it. Only the first call counts."""
         try:
             if self._is_on and not self._finished:
                 self._finished = True
@@ -292,6 +303,10 @@ class TrainingMetrics:
 
     def _place(self, step: int | None, counted: int | None) -> tuple[dict[str, AttributeValue], int | None]:
         attributes, current = belonging(self._run)
+        if self._belongs.keys() <= attributes.keys():
+            self._belongs = attributes
+        else:  # outside the run that it belongs to
+            attributes = {**attributes, **self._belongs}
         given = step_series.step_of(step)
         return attributes, next((at for at in (given, current, counted) if at is not None), None)
 

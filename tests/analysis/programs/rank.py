@@ -22,10 +22,14 @@ def main(store: str) -> None:
                         f"{number}-{rank}-{i}", group=f"{number}-{rank}", index=i, prompt=prompt
                     ) as one:
                         one.set(response=f"it is {i}")
+                        with otel_llm.reward("form", score=1.0):
+                            pass
                     rollouts.append(one)
-            scores = [dice.random() for _ in rollouts]
+            with otel_llm.part("rewards"):
+                scores = [dice.random() for _ in rollouts]
+                for one, score in zip(rollouts, scores, strict=True):
+                    one.reward("right", score).total_reward(score)
             for one, score in zip(rollouts, scores, strict=True):
-                one.reward("right", score).total_reward(score)
                 one.advantage(score - sum(scores) / len(scores))
             with otel_llm.loss(rollouts=rollouts[:2]) as loss:
                 loss.set(loss=0.1 * number)

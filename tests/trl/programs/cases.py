@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+import sharded
+
 extra: dict[str, Any] = {}
 """What a case has to tell besides."""
 
@@ -168,10 +170,15 @@ def rollouts(prompts: Any, trainer: Any) -> dict[str, Any]:
 
 
 def make(options: Any, trl: Any, capture: Any) -> tuple[Any, Any]:
-    """Return a trainer, and what runs it."""
-    if options.trainer in {"grpo", "rloo", "enhanced"}:
-        return _online(options, trl, capture)
-    return _offline(options, trl, capture)
+    """Return a trainer, and what runs it; of a case such as `plain under fsdp`, sharded over ranks."""
+    options.case, _, sharding = options.case.partition(" under ")
+    make_one = _online if options.trainer in {"grpo", "rloo", "enhanced"} else _offline
+    if not sharding:
+        return make_one(options, trl, capture)
+    sharded.prepare(sharding)
+    options.config = {"use_cpu": False, **options.config}
+    trainer, run = make_one(options, trl, capture)
+    return trainer, sharded.watched(run, extra)
 
 
 def _config(kind: type, options: Any, **more: Any) -> Any:
@@ -237,6 +244,10 @@ def _online(options: Any, trl: Any, capture: Any) -> tuple[Any, Any]:
         kind = _subclass(kind)
     if case == "callback":
         more["callbacks"] = [_callback()]
+    if case == "logging callback" and not options.off:
+        from otel_llm_trl.callbacks import EnhancedLoggingCallback, Frequencies
+
+        more["callbacks"] = [EnhancedLoggingCallback(Frequencies(1, 1, 1, 1, 1, 1))]
     if case in {"tools", "environment"}:
         from transformers import AutoTokenizer
 

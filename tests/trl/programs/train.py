@@ -37,6 +37,7 @@ parser.add_argument("--instrument", type=json.loads, default={})
 def main(options: argparse.Namespace, *, imported: bool) -> None:
     """Train, and write the file."""
     import cases
+    import sharded
 
     if not options.off:
         import otel_llm
@@ -58,8 +59,8 @@ def main(options: argparse.Namespace, *, imported: bool) -> None:
     except Exception as raised:
         error = f"{type(raised).__name__}: {raised}"
     digest = hashlib.sha256()
-    for value in trainer.model.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    for value in trainer.model.parameters():
+        digest.update(sharded.held(value).cpu().contiguous().view(torch.uint8).numpy().tobytes())
     found: dict[str, Any] = {
         "error": error,
         "history": trainer.state.log_history,

@@ -29,7 +29,7 @@ const modelColour = (index) => (index < 0 ? css("--faint") : shade(PALETTE[index
 
 /** A name with the colour that stands for it. */
 function swatch(text, colour) {
-  return el("span.name", null, el("span.dot", { style: { background: colour } }), el("span", null, text));
+  return el("span.name", { title: text }, el("span.dot", { style: { background: colour } }), el("span", null, text));
 }
 const powerName = (index) => (index === null || index < 0 ? el("span.faint", null, "no power") : swatch(DATA.powers[index], powerColour(index)));
 

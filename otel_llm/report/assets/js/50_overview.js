@@ -20,10 +20,8 @@ function masthead(view) {
   if (DATA.filters.since || DATA.filters.until) about.push(el("span.pill", null, rangeText()));
   const kind = DATA.kind === "calls" || (game && game.id === "") ? "Report on model calls" : game ? "Game report" : "Report on games";
   const title = game && DATA.kind === "games" ? (game.name && game.id !== "" && game.name !== game.id ? `${game.name} · ${game.id}` : gameName(view.game)) : DATA.title;
-  const theme = el("button.control", { type: "button", onclick: () => setTheme(!dark) }, dark ? "Light" : "Dark");
-  theme.title = dark ? "Use light colours" : "Use dark colours";
   return [
-    el("header.masthead", null, el("div", null, el("p.eyebrow", null, kind), el("h1", null, title), el("div.byline", null, about)), theme),
+    titleOf(kind, title, about),
     game?.error && el("p.problem", null, `The game failed (${game.error})${game.message ? `: ${game.message}` : ""}`),
     DATA.problems.map((problem) => el("p.problem.warn", null, `Part of the store could not be read: ${problem}`)),
     keyFigures(view),

@@ -3,41 +3,22 @@
 const textsOf = (detail) => [...(detail.own ?? []).map((turn) => turn[1]), ...(detail.letters ?? []).map((letter) => letter.text), ...(detail.calls ?? []).flatMap((call) => (call.said ?? []).map((turn) => turn[1]))];
 const wordsOf = (detail) => [detail.message, detail.outcome, ...(detail.orders ?? []), ...(detail.calls ?? []).flatMap((call) => [call.error, call.message, call.model]), detail.trace].join(" ").toLowerCase();
 
-let reading = 0;
-
-async function readItem(item) {
-  const mine = ++reading, box = list.parts.detail;
-  try {
-    history.replaceState(null, "", `#i-${ITEMS.id[item]}`); // a link to it; some places do not allow it
-  } catch { /* then there is none */ }
-  const { detail, texts } = await detailOf(item);
-  if (mine !== reading) return;
-  box.replaceChildren(...detailNodes(item, detail, texts));
-  box.scrollTop = 0;
-}
+const linkOf = (item) => `#i-${ITEMS.id[item]}`;
+const placeOf = (item) => item;
 
 function detailNodes(item, detail, texts) {
   const phase = phaseOf(item), power = ITEMS.power[item], failed = ITEMS.state[item] === FAILED;
-  const step = (by) => {
-    const at = list.found.indexOf(item) + by;
-    if (at >= 0 && at < list.found.length) select(list.found[at]);
-  };
-  const head = el("div.head", null,
-    el("div.title", null, power >= 0 ? powerName(power) : null, el("span", null, words(nameOf("types", ITEMS.type[item]) ?? "call")),
-      failed ? el("span.pill.bad", null, "failed") : ITEMS.state[item] === OPEN ? el("span.pill.warn", null, "undecided") : null,
-      ITEMS.attempt[item] > 1 && el("span.pill.warn", null, `attempt ${ITEMS.attempt[item]}`)),
-    el("div.tools", null,
-      el("button.control", { type: "button", "aria-label": "The one before", onclick: () => step(-1) }, "↑"),
-      el("button.control", { type: "button", "aria-label": "The next one", onclick: () => step(1) }, "↓"),
-      el("button.control.close", { type: "button", onclick: closeDetail }, "Close")));
-  const facts = [
+  const head = detailHead(item, power >= 0 ? powerName(power) : null, el("span", null, words(nameOf("types", ITEMS.type[item]) ?? "call")),
+    failed ? el("span.pill.bad", null, "failed") : ITEMS.state[item] === OPEN ? el("span.pill.warn", null, "undecided") : null,
+    ITEMS.attempt[item] > 1 && el("span.pill.warn", null, `attempt ${ITEMS.attempt[item]}`));
+  const facts = factList([
     ["Phase", phase?.name], DATA.games.length > 1 && ["Game", gameName(ITEMS.game[item])], ["Model", nameOf("models", ITEMS.model[item])],
     ["Began", clock(ITEMS.start[item])], ["Took", ITEMS.took[item] === null ? "has not ended" : duration(ITEMS.took[item] / 1000)],
     ["Answer took", detail.response_time && duration(detail.response_time)],
     ["Tokens", known(ITEMS.given[item]) || known(ITEMS.got[item]) ? `${count(ITEMS.given[item] ?? 0)} in, ${count(ITEMS.got[item] ?? 0)} out` : null], ["Cost", money(ITEMS.cost[item])],
     ["Centres", detail.centers], ["Units", detail.units], ["Reward", detail.reward], ["Episode", detail.episode], ["Step", detail.step],
-  ].filter((fact) => fact && known(fact[1]) && fact[1] !== "");
-  const nodes = [head, el("dl.facts", null, facts.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, value))))];
+  ]);
+  const nodes = [head, facts];
   if (failed) nodes.push(el("p.problem", null, [...new Set([words(detail.error ?? nameOf("errors", ITEMS.error[item]) ?? "failed"), detail.outcome, detail.message])].filter(Boolean).join("\n")));
   else if (detail.outcome) nodes.push(el("p.note", null, `The program says: ${detail.outcome}`));
   if (detail.orders) {
@@ -73,24 +54,3 @@ function letterNode(letter, texts) {
   return el("div.turn.letter", { style: { "--mark": powerColour(from) } },
     el("div.who", null, `${letter.from ?? "?"} to ${to.length ? to.join(", ") : "everybody"}${letter.private === undefined && to.length ? ", public" : ""}`), el("div.text", null, text));
 }
-
-// --- on a narrow window the conversation covers the page ----------------------------------------
-
-function openDetail(focus) {
-  const box = list.parts.detail;
-  if (getComputedStyle(box).display === "none" || box.classList.contains("open")) {
-    box.classList.add("open");
-    document.body.style.overflow = "hidden";
-    box.focus();
-  } else if (focus) box.focus({ preventScroll: true });
-}
-
-function closeDetail() {
-  list.parts.detail.classList.remove("open");
-  document.body.style.overflow = "";
-  list.parts.list.focus({ preventScroll: true });
-}
-
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && list.parts.detail?.contains(document.activeElement)) closeDetail();
-});

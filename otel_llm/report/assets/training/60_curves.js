@@ -2,12 +2,19 @@
 
 const LONG = 5000; // from so many steps on, lines are thinned as they are drawn
 
-/** What all charts over steps share. `more`: ECharts options on top. */
-function overSteps(series, { left = 56, bottom = 26, right = 12, top = 12, format = figure, legendOf, ...more } = {}) {
+/**
+ * What all charts over steps share.
+ *
+ * format: how values are written; share: they are shares of a whole, so the axis goes from nought to all of it;
+ * labels: about how many steps are named; gap: the axis has room beside its first and last step, as bars need;
+ * legendOf(place): rows of the tooltip; more: ECharts options on top.
+ */
+function overSteps(series, { left = 56, bottom = 26, right = 12, top = 12, share = false, format = share ? (value) => percent(value, 0) : figure, labels = 10, gap = false, legendOf, ...more } = {}) {
+  const range = share ? { min: 0, max: 1, interval: 0.25 } : rangeOfOne(series);
   return {
     grid: { left, right, top, bottom },
-    xAxis: axis("category", { data: NUMBERS, boundaryGap: false, axisLabel: { interval: "auto", width: 60 } }),
-    yAxis: axis("value", { scale: true, splitNumber: 4, axisLabel: { formatter: format } }),
+    xAxis: axis("category", { data: NUMBERS, boundaryGap: gap, axisLabel: { interval: (place) => isNamed(place, labels), width: 60 } }),
+    yAxis: axis("value", { scale: true, splitNumber: 4, axisLabel: { formatter: format }, ...range }),
     dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseMove: false, moveOnMouseWheel: false, start: zoomed[0], end: zoomed[1] }],
     tooltip: { trigger: "axis", axisPointer: { type: "line", lineStyle: { color: css("--faint") } }, formatter: (points) => {
       const place = points[0]?.dataIndex ?? 0;
@@ -18,7 +25,45 @@ function overSteps(series, { left = 56, bottom = 26, right = 12, top = 12, forma
   };
 }
 
+/** Whether an axis names a step: the first one past each round number, so that there are at most so many. */
+function isNamed(place, labels) {
+  const number = Number(NUMBERS[place]), span = (NUMBERS[NUMBERS.length - 1] - NUMBERS[0]) * ((zoomed[1] - zoomed[0]) / 100);
+  const least_ = Math.max(1, span / labels), ten = 10 ** Math.floor(Math.log10(least_));
+  const each = [1, 2, 5, 10].map((times) => times * ten).find((one) => one >= least_ - 1e-9);
+  return place === 0 ? number % each < each / 2 : Math.floor(number / each) > Math.floor(NUMBERS[place - 1] / each);
+}
+
+/** The axis of values that are all the same: nought, the value and twice the value, which it then names. */
+function rangeOfOne(series) {
+  let only = null;
+  for (const one of series) {
+    if (one.stack) return {};
+    for (const value of one.data) {
+      if (!known(value)) continue;
+      if (only !== null && value !== only) return {};
+      only = value;
+    }
+  }
+  return only ? { min: Math.min(0, 2 * only), max: Math.max(0, 2 * only), interval: Math.abs(only) } : {};
+}
+
 const zoomed = [0, 100];
+const allSteps = el("button.control.hidden", { type: "button", onclick: () => {
+  for (const made of charts) if (made.instance?.group === "steps") {
+    made.instance.dispatchAction({ type: "dataZoom", start: 0, end: 100 });
+    break; // the others go along
+  }
+} }, "Show all steps");
+
+/** Charts in which a line marks the step that is picked. */
+const marking = {};
+const markPicked = () => Object.values(marking).forEach((made) => made.instance && made.draw());
+
+function pickedMark() {
+  const place = picked < 0 ? undefined : PLACE.get(STEPS.number[picked]);
+  if (place === undefined || NUMBERS.length < 2) return [];
+  return [{ type: "line", data: [], silent: true, markLine: { symbol: "none", silent: true, animation: false, label: { show: false }, lineStyle: { color: css("--soft"), width: 1, type: "solid" }, data: [{ xAxis: place }] } }];
+}
 
 function pickable(instance) {
   instance.group = "steps";
@@ -27,6 +72,7 @@ function pickable(instance) {
     const { start, end } = instance.getOption().dataZoom[0];
     zoomed[0] = start;
     zoomed[1] = end;
+    allSteps.classList.toggle("hidden", start <= 0 && end >= 100);
   });
   instance.getZr().on("click", (event) => {
     const at = [event.offsetX, event.offsetY];
@@ -50,15 +96,20 @@ function band(low, high, colour, opacity = 0.16) {
   ];
 }
 
+const MANY = 80; // steps from which a smoothed line is drawn over the raw one
+const reachOf = (values) => Math.max(1, Math.round(values.length / 80));
+
 /** A moving mean over about a fortieth of the run; what is not known is left out of it. */
 function smooth(values) {
-  const reach = Math.max(1, Math.round(values.length / 80));
+  const reach = reachOf(values);
   return values.map((_, i) => {
     const near = values.slice(Math.max(0, i - reach), i + reach + 1).filter(known);
     return near.length ? near.reduce((a, b) => a + b, 0) / near.length : null;
   });
 }
-const MANY = 80; // steps from which a smoothed line is drawn over the raw one
+
+/** The area between two lines, smoothed where these are. */
+const smoothBand = (low, high, colour) => (low.length < MANY ? band(low, high, colour) : band(smooth(low), smooth(high), colour));
 
 function withSmooth(name, values, colour) {
   return values.length < MANY ? [line(name, values, colour, { width: 2 })] : [line(name, values, colour, { width: 1, opacity: 0.35, z: 2 }), line(name, smooth(values), colour, { width: 2 })];
@@ -84,7 +135,9 @@ function resumeMarks(named = false) {
 
 function rewardSection() {
   const rewards = rewardCurve(), own = over(STEPS.reward_mean).some(known);
-  const [node, body] = card("reward", "Reward", "Choose a step to look at it below. Ctrl and the wheel zoom; all curves go along.");
+  const thin = rewards.length < MANY ? "" : ` Thin lines are single steps, thick ones and areas means over ${2 * reachOf(rewards) + 1} steps.`;
+  const [node, body, tools] = card("reward", "Reward", `Choose a step to look at it below. Ctrl and the wheel zoom; all curves go along.${thin}`);
+  tools.append(allSteps);
   if (!rewards.some(known)) {
     body.append(empty("No rewards were recorded."));
     return node;
@@ -97,8 +150,9 @@ function rewardSection() {
     return [line("earlier attempt", values, css("--faint"), { type: "dashed", width: 1.5, z: 2 })];
   };
   const main = chart("Mean reward of each step", 300, () => overSteps([
-    ...(own ? band(low, high, css("--accent")) : []), ...withSmooth("mean", rewards, css("--accent")), ...redone(), ...resumeMarks(true),
+    ...(own ? smoothBand(low, high, css("--accent")) : []), ...withSmooth("mean", rewards, css("--accent")), ...redone(), ...resumeMarks(true), ...pickedMark(),
   ], { top: 20, legendOf: (place) => [["Mean", figure(rewards[place]), css("--accent")], own && ["Spread", figure(STEPS.reward_std[ROWS[place]])], own && ["From", figure(STEPS.reward_min[ROWS[place]])], own && ["To", figure(STEPS.reward_max[ROWS[place]])], ["Rollouts", count(STEPS.n[ROWS[place]])]] }), pickable);
+  marking.reward = main;
   const left = el("div", null, el("h3", null, own ? "Mean of the rollouts, and where eight of ten lie" : "As the trainer told it"), main.node);
   const grid = el("div.pair", null, left);
   if (components.length) {
@@ -126,42 +180,47 @@ function curvesSection() {
     const curve = DATA.curves.find((one) => one.name === DATA.roles[role]);
     if (curve) plots.push(small(title, curve.name === role ? null : curve.name, curve));
   }
-  if (lengths.some(known)) plots.splice(2, 0, smallOf("Length", "tokens of an answer; where eight of ten lie", () => [...band(over(STEPS.tokens_p10), over(STEPS.tokens_p90), css("--accent")), ...withSmooth("mean", lengths, css("--accent"))], (place) => [["Mean", figure(lengths[place])], ["Longest", count(STEPS.tokens_max[ROWS[place]])], ["Shortest", count(STEPS.tokens_min[ROWS[place]])]]));
+  if (lengths.some(known)) plots.splice(2, 0, smallOf("Length", "tokens of an answer; where eight of ten lie", () => [...smoothBand(over(STEPS.tokens_p10), over(STEPS.tokens_p90), css("--accent")), ...withSmooth("mean", lengths, css("--accent"))], (place) => [["Mean", figure(lengths[place])], ["Longest", count(STEPS.tokens_max[ROWS[place]])], ["Shortest", count(STEPS.tokens_min[ROWS[place]])]]));
   else {
     const told = DATA.curves.find((one) => one.name === DATA.roles.length);
     if (told) plots.splice(2, 0, small("Length", told.name, told));
   }
   const cut = over(STEPS.truncated);
-  if (cut.some((share) => share > 0)) plots.push(smallOf("Cut off", "share of the answers", () => withSmooth("cut off", cut, css("--warn")), (place) => [["Cut off", percent(cut[place])]], (value) => percent(value, 0)));
+  if (cut.some((share) => share > 0)) plots.push(smallOf("Cut off", "share of the answers", () => withSmooth("cut off", cut, css("--warn")), (place) => [["Cut off", percent(cut[place])]], { share: true }));
   const std = over(STEPS.reward_std);
   if (std.some(known)) plots.push(smallOf("Spread of the reward", "standard deviation in a step", () => withSmooth("spread", std, css("--accent")), (place) => [["Spread", figure(std[place])]]));
   const share = over(STEPS.flat).map((n, i) => (STEPS.groups[ROWS[i]] ? n / STEPS.groups[ROWS[i]] : null));
-  if (share.some((value) => value > 0)) plots.push(smallOf("Groups without spread", "share of the step's groups", () => withSmooth("without spread", share, css("--warn")), (place) => [["Without spread", percent(share[place])], ["Groups", count(STEPS.groups[ROWS[place]])]], (value) => percent(value, 0)));
+  if (share.some((value) => value > 0)) plots.push(smallOf("Groups without spread", "share of the step's groups", () => withSmooth("without spread", share, css("--warn")), (place) => [["Without spread", percent(share[place])], ["Groups", count(STEPS.groups[ROWS[place]])]], { share: true }));
   if (!plots.length) return null;
   const [node, body] = card("curves", "Curves", "Lines of several ranks where these differ; red where a number was not finite.");
   body.append(el("div.small", null, plots));
   return node;
 }
 
-function smallOf(title, line_, series, legendOf, format = figure) {
-  const made = chart(title, 158, () => overSteps([...series(), ...resumeMarks()], { legendOf, format, left: 50 }), pickable);
-  return el("figure", null, el("figcaption", null, el("b", null, title), line_ && el("span.faint", null, ` ${line_}`)), made.node);
+function smallOf(title, line_, series, legendOf, options) {
+  const made = chart(title, 158, () => overSteps([...series(), ...resumeMarks()], { legendOf, left: 50, labels: 6, ...options }), pickable);
+  return el("figure", null, el("figcaption", null, el("b", null, title), line_ && el("span.faint", null, " ", line_)), made.node);
 }
 
 function small(title, name, curve) {
-  return smallOf(title, name, () => seriesOf(curve), (place) => rowsOf(curve, place));
+  return smallOf(title, [name, ...ranksOf(curve)], () => seriesOf(curve), (place) => rowsOf(curve, place));
 }
+
+const rankColour = (i) => shade(PALETTE[i % PALETTE.length]);
+
+/** Which line is which rank's. */
+const ranksOf = (curve) => (curve.ranks ?? []).map(([rank], i) => el("span.rank", null, el("span.dot", { style: { background: rankColour(i) } }), `rank ${rank}`));
 
 function seriesOf(curve) {
   const odd = oddMarks(curve.odd);
-  if (curve.ranks) return [...curve.ranks.map(([rank, values], i) => line(`rank ${rank}`, over(values), shade(PALETTE[i % PALETTE.length]))), ...odd];
-  if (curve.low) return [...band(over(curve.low), over(curve.high), css("--accent")), ...withSmooth(curve.name, over(curve.values), css("--accent")), ...odd];
+  if (curve.ranks) return [...curve.ranks.map(([rank, values], i) => line(`rank ${rank}`, over(values), rankColour(i))), ...odd];
+  if (curve.low) return [...smoothBand(over(curve.low), over(curve.high), css("--accent")), ...withSmooth(curve.name, over(curve.values), css("--accent")), ...odd];
   return [...withSmooth(curve.name, over(curve.values), css("--accent")), ...odd];
 }
 
 function rowsOf(curve, place) {
   const row = ROWS[place], odd = curve.odd.find(([at]) => at === row);
-  if (curve.ranks) return [...curve.ranks.map(([rank, values], i) => [`Rank ${rank}`, figure(values[row]), shade(PALETTE[i % PALETTE.length])]), odd && ["Not finite", odd[1]]];
+  if (curve.ranks) return [...curve.ranks.map(([rank, values], i) => [`Rank ${rank}`, figure(values[row]), rankColour(i)]), odd && ["Not finite", odd[1]]];
   return [[curve.name, odd ? odd[1] : figure(curve.values[row])], curve.low && ["Lowest rank", figure(curve.low[row])], curve.low && ["Highest rank", figure(curve.high[row])]];
 }
 
@@ -169,8 +228,8 @@ function numbersSection() {
   if (!DATA.curves.length) return null;
   const [node, body, tools] = card("numbers", "Any number", "Everything that the trainer logged, under its own names.");
   const shown = new Set(Object.values(DATA.roles));
-  const told = (curve) => curve.values.filter(known).length;
-  let chosen = (DATA.curves.find((curve) => !shown.has(curve.name) && told(curve) > 1) ?? DATA.curves[0]).name;
+  const varies = (curve) => new Set(curve.values.filter(known)).size > 1;
+  let chosen = (DATA.curves.find((curve) => !shown.has(curve.name) && varies(curve)) ?? DATA.curves[0]).name;
   const current = () => DATA.curves.find((curve) => curve.name === chosen);
   const made = chart("A number over steps", 220, () => overSteps([...seriesOf(current()), ...resumeMarks()], { legendOf: (place) => rowsOf(current(), place) }), pickable);
   const select = el("select", { "aria-label": "Number", onchange: () => {

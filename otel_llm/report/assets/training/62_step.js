@@ -9,12 +9,13 @@ function timeSection() {
   }
   const off = new Set(), few = ROWS.length <= 120;
   const made = chart("Time split of the steps", 260, () => ({
-    ...overSteps(parts.flatMap((part, i) => (off.has(i) ? [] : [{
+    ...overSteps([...parts.flatMap((part, i) => (off.has(i) ? [] : [{
       name: part, stack: "time", data: over(mean[i]).map((v) => v ?? 0), type: few ? "bar" : "line", symbol: "none", silent: true, emphasis: { disabled: true },
       itemStyle: { color: partColour(part) }, ...(few ? { barCategoryGap: "12%" } : { lineStyle: { width: 0 }, areaStyle: { color: partColour(part), opacity: 0.9 }, sampling: ROWS.length > LONG ? "average" : undefined }),
-    }])), { format: duration, legendOf: (place) => [...parts.map((part, i) => !off.has(i) && [words(part), duration(mean[i][ROWS[place]]), partColour(part)]), ["Whole step", duration(STEPS.took[ROWS[place]])]] }),
-    xAxis: axis("category", { data: NUMBERS, boundaryGap: few }), yAxis: axis("value", { axisLabel: { formatter: duration } }),
+    }])), ...pickedMark()], { gap: few, legendOf: (place) => [...parts.map((part, i) => !off.has(i) && [words(part), duration(mean[i][ROWS[place]]), partColour(part)]), ["Whole step", duration(STEPS.took[ROWS[place]])]] }),
+    yAxis: axis("value", { axisLabel: { formatter: duration } }),
   }), pickable);
+  marking.time = made;
   body.append(legend(parts.map((part) => [words(part), partColour(part)]), (i, on) => {
     on ? off.delete(i) : off.add(i);
     if (made.instance) made.draw();
@@ -54,6 +55,7 @@ function stepSection() {
 function pick(row, reveal = false) {
   picked = row;
   fillStep();
+  markPicked();
   if (list.filter.step !== "") explore({ ...list.filter, step: row, group: "" }, { stay: true });
   if (reveal) document.getElementById("step").scrollIntoView();
 }
@@ -82,7 +84,7 @@ function rankTable(step) {
   const has = (test) => step.ranks.some(test);
   box.append(table([
     { title: "Rank", head: true, value: (r) => r.rank, show: (r) => [`rank ${r.rank}`, r.died && el("span.pill.bad", { style: { "margin-left": "8px" } }, "died"), r.open && !r.died && el("span.pill.warn", { style: { "margin-left": "8px" } }, "open")] },
-    has((r) => r.host || r.device) && { title: "Where", value: (r) => `${r.host ?? ""} ${r.device ?? ""}`, show: (r) => el("span.soft", null, [r.host, r.device].filter(Boolean).join(" ")) },
+    has((r) => r.host || r.device) && { title: "Where", value: (r) => `${r.host ?? ""} ${r.device ?? ""}`, show: (r) => [r.host && longName(r.host), " ", r.device && el("span.soft", null, r.device)] },
     { title: "Took", num: true, value: (r) => r.took, show: (r) => duration(r.took) },
     { title: "Went into", show: (r) => rankBar(r, whole) },
     { title: "Losses", num: true, value: (r) => r.losses?.length ?? 0, show: (r) => count(r.losses?.length ?? 0) },
@@ -96,6 +98,9 @@ function rankTable(step) {
   }
   return box;
 }
+
+/** A name that is cut where there is no room for it. */
+const longName = (name) => el("span.name", { title: name }, name);
 
 const learned = (rank) => (rank.losses ?? []).reduce((sum, loss) => sum + loss[3], 0);
 
@@ -112,7 +117,7 @@ function extremes(samples) {
   if (!scored.length) return el("p.note", null, samples.length ? "None of its rollouts has a reward." : "No rollouts of it were recorded.");
   const by = (value) => scored.slice().sort((a, b) => value(b) - value(a)).slice(0, 5);
   const column = (title, hint, found, figureOf) => el("div", null, el("h3", { title: hint }, title), el("ol.picks", null, found.map((one) => el("li", null,
-    el("button.plain", { type: "button", onclick: () => openItem(one, { reveal: true }) }, ROLLOUTS.name[one]), el("span.num", null, figureOf(one))))));
+    el("button.plain", { type: "button", title: ROLLOUTS.name[one], onclick: () => openItem(one, { reveal: true }) }, ROLLOUTS.name[one]), el("span.num", null, figureOf(one))))));
   return el("div.three", null,
     column("Best", "the highest rewards", by((one) => ROLLOUTS.reward[one]), (one) => figure(ROLLOUTS.reward[one])),
     column("Worst", "the lowest rewards", by((one) => -ROLLOUTS.reward[one]), (one) => figure(ROLLOUTS.reward[one])),
@@ -129,7 +134,7 @@ function groupTable(samples, names) {
     return { group, members, mean: values.length ? mean : null, std: values.length ? Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length) : null, flat: members.some((one) => ROLLOUTS.flags[one] & NO_SPREAD) };
   });
   return el("div", { style: { "margin-top": "16px" } }, el("h3", null, "Groups: a mark for each reward"), table([
-    { title: "Group", head: true, value: (r) => r.group, show: (r) => [names[r.group] ?? `group ${r.group + 1}`, r.flat && el("span.pill.warn", { style: { "margin-left": "8px" } }, "no spread")] },
+    { title: "Group", head: true, value: (r) => r.group, show: (r) => [longName(names[r.group] ?? `group ${r.group + 1}`), r.flat && el("span.pill.warn", { style: { "margin-left": "8px" } }, "no spread")] },
     { title: "Rewards", show: (r) => strip(r.members.map((one) => ROLLOUTS.reward[one]), low, high) },
     { title: "Mean", num: true, value: (r) => r.mean, show: (r) => figure(r.mean) },
     { title: "Spread", num: true, value: (r) => r.std, show: (r) => figure(r.flat ? 0 : r.std) },

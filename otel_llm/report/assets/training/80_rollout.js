@@ -1,39 +1,19 @@
 // One rollout: what it was worth and why, beside what, what was said in it, and the way to the losses that used it.
 
-let reading = 0;
+const linkOf = (one) => `#r-${one}`;
+const placeOf = (one) => STEPS.rows + one;
 
-async function readItem(one) {
-  const mine = ++reading, box = list.parts.detail;
-  try {
-    history.replaceState(null, "", `#r-${one}`); // a link to it; some places do not allow it
-  } catch { /* then there is none */ }
-  const { detail, texts } = await detailOf(STEPS.rows + one);
-  if (mine !== reading) return;
-  box.replaceChildren(...rolloutNodes(one, detail.about, detail.said, texts));
-  box.scrollTop = 0;
-  box.dataset.rollout = String(one);
-}
-
-function rolloutNodes(one, about, said, texts) {
+function detailNodes(one, { about, said }, texts) {
   const flags = ROLLOUTS.flags[one], row = ROLLOUTS.row[one];
-  const step = (by) => {
-    const at = list.found.indexOf(one) + by;
-    if (at >= 0 && at < list.found.length) select(list.found[at]);
-  };
   const pills = FLAGS.filter(([flag]) => flags & flag).map(([flag, title]) => el(`span.pill.${flag & (UNSCORED | NOT_FINITE | BROKEN) ? "bad" : "warn"}`, null, title.toLowerCase()));
-  const head = el("div.head", null,
-    el("div.title", null, el("span", null, ROLLOUTS.name[one]), pills),
-    el("div.tools", null,
-      el("button.control", { type: "button", "aria-label": "The one before", onclick: () => step(-1) }, "↑"),
-      el("button.control", { type: "button", "aria-label": "The next one", onclick: () => step(1) }, "↓"),
-      el("button.control.close", { type: "button", onclick: closeDetail }, "Close")));
-  const facts = [
+  const head = detailHead(one, el("span", null, ROLLOUTS.name[one]), pills);
+  const facts = factList([
     ["Reward", known(about.reward) ? figure(about.reward) : "none"], ["Advantage", signedFigure(ROLLOUTS.advantage[one])],
     ["Surprise", known(ROLLOUTS.surprise[one]) && `${signedFigure(ROLLOUTS.surprise[one])} σ`], ["Step", row >= 0 && STEPS.number[row]], ["Rank", ROLLOUTS.rank[one]],
     ["Tokens", known(ROLLOUTS.tokens[one]) && `${known(about.given) ? `${count(about.given)} in, ` : ""}${count(ROLLOUTS.tokens[one])} out`], ["Turns", about.turns],
     ["Took", known(about.took) ? duration(about.took) : "has not ended"], ["Weights of", known(about.policy) ? `step ${about.policy}${about.version ? ` (${about.version})` : ""}` : about.version], ["Staleness", about.stale],
-  ].filter(([, value]) => known(value) && value !== "" && value !== false);
-  const nodes = [head, el("dl.facts", null, facts.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, String(value)))))];
+  ]);
+  const nodes = [head, facts];
   if (about.error) nodes.push(el("p.problem", null, [about.error, about.message].filter(Boolean).join("\n")));
   const told = (about.problems ?? []).filter((word) => word !== "no_spread" && word !== "reward_missing");
   if (told.length) nodes.push(el("p.problem.warn", null, told.map(words).join(", ")));
@@ -83,24 +63,3 @@ function pathNodes(one, about) {
   nodes.push(el("ol.way", null, way), el("p.note", null, "Trace ", el("code", null, about.trace), " span ", el("code", null, about.span)));
   return nodes;
 }
-
-// --- on a narrow window the rollout covers the page ---------------------------------------------
-
-function openDetail(focus) {
-  const box = list.parts.detail;
-  if (getComputedStyle(box).display === "none" || box.classList.contains("open")) {
-    box.classList.add("open");
-    document.body.style.overflow = "hidden";
-    box.focus();
-  } else if (focus) box.focus({ preventScroll: true });
-}
-
-function closeDetail() {
-  list.parts.detail.classList.remove("open");
-  document.body.style.overflow = "";
-  list.parts.list.focus({ preventScroll: true });
-}
-
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && list.parts.detail?.contains(document.activeElement)) closeDetail();
-});

@@ -10,7 +10,7 @@ function groupsSection() {
     return node;
   }
   body.append(table([
-    { title: "Group", head: true, value: (r) => r[1] },
+    { title: "Group", head: true, value: (r) => r[1], show: (r) => longName(r[1]) },
     { title: "Step", num: true, value: (r) => STEPS.number[r[0]], show: (r) => STEPS.number[r[0]] },
     { title: "All have", num: true, value: (r) => r[2], show: (r) => figure(r[2]) },
     { title: "Samples", num: true, value: (r) => r[3] },
