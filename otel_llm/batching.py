@@ -207,7 +207,8 @@ class BoundedBatchProcessor(SpanProcessor):
     def _sort_out(self, batch: list[ReadableSpan]) -> list[ReadableSpan]:
         """Send a batch in parts, so that one span which nobody can encode or take does not stop all that follow.
 
-        Only where something else is taken, which tells that the backend is up. What is refused alone is dropped.
+        Only where something else is taken, which tells that the backend is up. What is refused alone is dropped,
+        once something after it is taken: else the backend may have gone meanwhile.
 
         Returns:
             What is to be tried again later.
@@ -216,43 +217,74 @@ class BoundedBatchProcessor(SpanProcessor):
         if parts is None:
             return batch
         refused: list[ReadableSpan] = []
+        suspects: list[ReadableSpan] = []
         misses = 0
-        while parts and misses < _MAX_MISSES and not self._is_late():
+        while parts and not self._is_late():
+            if misses >= _MAX_MISSES:
+                if not self._is_up(parts):
+                    break
+                refused += suspects
+                suspects, misses = [], 0
+                continue
             part = parts.pop()
             if self._hand_over(part):
                 misses = 0
+                refused += suspects
+                suspects = []
                 continue
             misses += 1
             if len(part) > 1:
                 parts += _halves(part)
             else:
-                refused += part
+                suspects += part
+        if suspects and not self._is_late() and self._is_up(parts):
+            refused += suspects
+            suspects = []
         if refused:
             self._settle(len(refused))
             drops.count("span", f"{self._name}_refused", len(refused))
             drops.warn_once(
                 f"refused:{self._name}", "the exporter %r refuses some spans, which are dropped", self._name
             )
-        return [span for part in reversed(parts) for span in part]
+        return suspects + [span for part in reversed(parts) for span in part]
 
     def _probed(self, batch: list[ReadableSpan]) -> list[list[ReadableSpan]] | None:
         """Return the parts of a batch that are to be tried, the last first; None where the backend seems down."""
+        if (is_up := self._waiting_is_taken()) is not None:
+            return _halves(batch) if is_up else None
+        # Then two of its own: the first, and each time another one.
+        for at in {0, -self._failed % len(batch)} if len(batch) > 1 else ():
+            if self._hand_over([batch[at]]):
+                return _halves(batch[:at] + batch[at + 1 :])
+        return None
+
+    def _is_up(self, parts: list[list[ReadableSpan]]) -> bool:
+        """Say whether something else is still taken: one that waits, else one of the parts, which then lose it."""
+        if (is_up := self._waiting_is_taken()) is not None or not parts:
+            return bool(is_up)
+        at = -self._failed % len(parts[0])
+        if not self._hand_over([parts[0][at]]):
+            return False
+        del parts[0][at]
+        if not parts[0]:
+            del parts[0]
+        return True
+
+    def _waiting_is_taken(self) -> bool | None:
+        """Send one of those that wait, and say whether it was taken; None where none waits."""
         with self._condition:
-            other = self._queue.pop() if self._queue else None
-            if other is not None:
-                self._bytes -= other[1]
-                self._in_flight += 1
-        if other is None:  # then two of its own: the first, and each time another one
-            for at in {0, -self._failed % len(batch)} if len(batch) > 1 else ():
-                if self._hand_over([batch[at]]):
-                    return _halves(batch[:at] + batch[at + 1 :])
-            return None
+            if not self._queue:
+                return None
+            other = self._queue.pop()
+            self._bytes -= other[1]
+            self._in_flight += 1
         if self._hand_over([other[0]]):
-            return _halves(batch)
+            return True
         with self._condition:  # not in the same place: next time another one tells
             self._queue.insert(len(self._queue) // 2, other)
             self._bytes += other[1]
-        return None
+            self._in_flight -= 1
+        return False
 
     def _take(self) -> list[ReadableSpan]:
         batch: list[ReadableSpan] = []

@@ -193,7 +193,9 @@ def test_a_span_that_nobody_takes_does_not_cost_the_others_at_the_end(names: str
     emit(provider, names.split())
     provider.shutdown()
     assert sorted(backend.names) == ["a", "b", "c"]
-    assert drops.counts() == {("span", "otlp_refused"): 1}
+    # Nothing came after the last one that could tell whether the backend was still there.
+    reason = "otlp_unreachable" if names.endswith("bad") else "otlp_refused"
+    assert drops.counts() == {("span", reason): 1}
 
 
 def test_a_backend_that_is_down_refuses_nothing() -> None:
@@ -205,6 +207,33 @@ def test_a_backend_that_is_down_refuses_nothing() -> None:
     backend.mode = "up"
     assert processor.force_flush(5_000)
     assert sorted(backend.names) == sorted(f"{n}.{k}" for n in range(6) for k in range(3))
+    assert drops.counts() == {}
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("taken", [1, 2, 5])
+def test_a_backend_that_goes_while_parts_are_tried_costs_nothing(taken: int) -> None:
+    provider, processor, backend = make()
+    backend.mode = "down"
+    for n in range(3):
+        emit(provider, [f"{n}.{k}" for k in range(40)])
+        assert not processor.force_flush(5_000)
+
+    class Flapping(Backend):
+        left = taken
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            if len(spans) > 1 or not self.left:
+                return SpanExportResult.FAILURE
+            self.left -= 1
+            return super().export(spans)
+
+    processor._exporter = flapping = Flapping()
+    assert not processor.force_flush(5_000)
+    processor._exporter = backend
+    backend.mode = "up"
+    assert processor.force_flush(5_000)
+    assert sorted(backend.names + flapping.names) == sorted(f"{n}.{k}" for n in range(3) for k in range(40))
     assert drops.counts() == {}
     provider.shutdown()
 
