@@ -16,6 +16,8 @@ _MARKS: Final = {"good": "✓", "bad": "✗", "": " ", "quiet": " "}
 
 _WORKING: Final = frozenset({"patched", "active"})
 _WRONG: Final = ("failed", "missing")
+_ABSENT: Final = " is not installed"
+_MANY_HOOKS: Final = 3
 
 Fact = tuple[str, str, str]
 """(label, text, style)"""
@@ -88,14 +90,30 @@ def _patched(status: Mapping[str, Any]) -> Iterable[Fact]:
     for name, where in status.get("found", {}).items():
         state = str(status.get("instrumentations", {}).get(name, "not installed"))
         yield name, f"{state}  ({where})", "good" if state == "installed" else "bad"
-        for client, seam in status.get("seams", {}).get(name, {}).items():
-            seam = str(seam)  # noqa: PLW2901 (as text)
-            style = "good" if seam in _WORKING else "bad" if seam.startswith(_WRONG) else "quiet"
-            yield f"  {client}", seam, style
+        yield from _seams(
+            {client: str(seam) for client, seam in status.get("seams", {}).get(name, {}).items()}
+        )
     if not status.get("found"):
         yield "nothing", "no instrumentor of ours is installed", "bad"
     for what, number in status.get("dropped", {}).items():
         yield "dropped", f"{number} {what}", _dropped_style(what)
+
+
+def _seams(seams: Mapping[str, str]) -> Iterable[Fact]:
+    """Yield a line a hook; one line for all of them where none has anything to tell, as where a library is not used."""
+    told = [
+        (f"  {client}", seam, "good" if seam in _WORKING else "bad" if seam.startswith(_WRONG) else "quiet")
+        for client, seam in seams.items()
+    ]
+    if len(told) < _MANY_HOOKS or any(style != "quiet" for _, _, style in told):
+        yield from told
+        return
+    states = dict.fromkeys(seam for _, seam, _ in told)
+    absent = [state.removesuffix(_ABSENT) for state in states if state.endswith(_ABSENT)]
+    words = [state for state in states if not state.endswith(_ABSENT)]
+    if absent:
+        words.append(f"not installed: {', '.join(absent)}")
+    yield f"  {len(told)} hooks", "; ".join(words), "quiet"
 
 
 def _settings(settings: Mapping[str, Mapping[str, str]]) -> Iterable[Fact]:

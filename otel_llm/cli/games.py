@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _NAMED: Final = 10
 _NAME: Final = 60
+_ANY_WIDTH: Final = 10_000
+_UNFINISHED: Final = "unfinished"
 
 
 def show_game(
@@ -85,7 +87,7 @@ def show_games(filters: Filters, *, last: int | None, as_json: bool, store: Path
         if listed:
             output = Output()
             now_ns = time.time_ns()
-            output.write_all(table("", _HEADINGS, [_row(g, now_ns) for g in listed], output.width, left=3))
+            output.write_all(_list(listed, now_ns, output.width))
             output.flush()
         else:
             Output(sys.stderr).write(Line.of("the store has no games yet", "quiet"))
@@ -209,6 +211,27 @@ def _advise(game: GameRecord) -> None:
 _HEADINGS: Final = (
     "game", "name", "status", "began", "took", "phases", "players", "interactions", "calls", "cost", "failed",
 )  # fmt: skip
+
+
+def _list(games: list[GameRecord], now_ns: int, columns: int) -> list[Line]:
+    """Return a line a game; what says least goes where there is no room: a name that all share, a word for no end."""
+    rows = [_row(game, now_ns) for game in games]
+    lines = list(table("", _HEADINGS, rows, _ANY_WIDTH, left=3))
+    if max(line.width for line in lines) <= columns:
+        return lines
+    one_name = len({game.name for game in games}) == 1
+    rows = [
+        [row[0], "" if one_name else row[1], _shortly(game), *row[3:]]
+        for game, row in zip(games, rows, strict=True)
+    ]
+    return list(table("", _HEADINGS, rows, columns, left=3))
+
+
+def _shortly(game: GameRecord) -> Cell:
+    """Return how a game ended; of one that was stopped before its end how that came, where the program says it."""
+    if game.status == _UNFINISHED and game.outcome and not game.winners:
+        return Cell(one_line(game.outcome, _NAME))
+    return ended(game)
 
 
 def _row(game: GameRecord, now_ns: int) -> Row:

@@ -25,6 +25,15 @@ _NAME: Final = 60
 _LINES: Final = 30
 """Lines of one turn, unless it is asked for in full."""
 _TOKENS: Final = 40
+_OF_ALL: Final = "OTEL_LLM_TRL_TRAJECTORY_SAMPLES=0 (--log-trajectory-samples 0)"
+_SOME_KEPT: Final = (
+    "what was said was kept of other rollouts, not of this one: TRL's trainers keep 5 of a batch and rank; "
+    f"{_OF_ALL} keeps it of all from now on"
+)
+_NONE_KEPT: Final = (
+    "what was said was not kept; OTEL_LLM_STORE_CONTENT=full keeps it from now on, "
+    f"in TRL's trainers of 5 rollouts of a batch and rank, with {_OF_ALL} of all"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ class RolloutPage:
         group: the samples it is compared with; None for none.
         surprise: see `otel_llm.analysis.training.groups`.
         conversation: what was said, as (role, text).
+        others_told: whether the store has what was said in other rollouts of the run; of no account where it has this.
         spans: its span and those below it.
         consumers: the losses, or steps, that learned from it.
     """
@@ -46,6 +56,7 @@ class RolloutPage:
     group: Group[RolloutRecord] | None
     surprise: float | None
     conversation: Sequence[tuple[str, str]]
+    others_told: bool
     spans: Sequence[StoredSpan]
     consumers: Sequence[Consumer]
 
@@ -138,7 +149,8 @@ def _rewards(one: RolloutRecord, style: Style) -> Iterator[Line]:
 
 def _conversation(page: RolloutPage, style: Style) -> Iterator[Line]:
     if not page.conversation:
-        yield Line.of("what was said was not kept; OTEL_LLM_STORE_CONTENT=full keeps it from now on", "quiet")
+        advice = _SOME_KEPT if page.others_told else _NONE_KEPT
+        yield from (Line.of(piece, "quiet") for piece in wrap(advice, style.width))
         return
     for role, text in page.conversation:
         yield Line.of(one_line(role, _NAME), "role")

@@ -144,6 +144,8 @@ def _remarks(
         yield f"loss {figure(part.loss)}", "" if is_finite(part.loss) else "bad"
     if part.micro_step is not None and part.kind == "loss":
         yield f"micro-batch {part.micro_step}", "quiet"
+    if part.update is not None:
+        yield f"update {part.update}", "quiet"
     if part.iteration:
         yield f"iteration {part.iteration}", "quiet"
     if part.consumed:
@@ -227,6 +229,8 @@ def consumer_text(consumer: Consumer) -> str:
     said = [one_line(consumer.kind, _NAME), f"rank {consumer.rank}"]
     if consumer.micro_step is not None:
         said.append(f"micro-batch {consumer.micro_step}")
+    if consumer.update is not None:
+        said.append(f"update {consumer.update}")
     if consumer.iteration:
         said.append(f"iteration {consumer.iteration}")
     return " ".join(said)

@@ -242,7 +242,11 @@ def _page(reader: StoreReader, run: RunRecord, one: RolloutRecord) -> RolloutPag
         None,
     )
     group = next((g for g in groups_of(beside) if any(other.span == one.span for other in g.members)), None)
-    return RolloutPage(run, one, group, surprise, conversation_of(one, spans), spans, consumption.of(one))
+    said = conversation_of(one, spans)
+    others_told = not said and any(
+        other.input_messages or other.output_messages for other in each_rollout(reader, run.run_id)
+    )
+    return RolloutPage(run, one, group, surprise, said, others_told, spans, consumption.of(one))
 
 
 def _advise(run: RunRecord, shown: list[StepRecord]) -> None:

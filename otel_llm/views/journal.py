@@ -138,10 +138,10 @@ class Journal:
             except FileNotFoundError:
                 continue
         for there, here in state.get("renames", {}).items():
-            try:
-                (self.directory / there).rename(self.directory / here)
-            except FileNotFoundError:
-                continue
+            part, place = self.directory / there, self.directory / here
+            if part.exists():  # else it was renamed before the kill
+                place.parent.mkdir(parents=True, exist_ok=True)  # its folder may have been removed since
+                part.rename(place)
         for part in self._hidden.glob(f"slot-{slot}-*"):
             part.unlink(missing_ok=True)
         for kind, keys in state.get("keys", {}).items():

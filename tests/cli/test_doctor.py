@@ -113,3 +113,26 @@ def test_no_secret_is_told(otel_llm):
     )
     assert "http://127.0.0.1:9/x" in done.stdout
     assert "sesame" not in done.stdout + done.stderr
+
+
+def test_hooks_into_a_library_that_is_not_used_are_one_line():
+    from otel_llm.cli.doctor import _patched
+
+    def told(seams):
+        status = {
+            "found": {"ours": "m:C"},
+            "instrumentations": {"ours": "installed"},
+            "seams": {"ours": seams},
+        }
+        return [(label, text) for label, text, _ in _patched(status)][1:]
+
+    absent = {
+        f"trl: {n}": f"{name} is not installed" for n, name in enumerate(["transformers", "trl", "trl"])
+    }
+    assert told(absent) == [("  3 hooks", "not installed: transformers, trl")]
+    assert told({f"vllm.{n}": "not imported" for n in range(9)}) == [("  9 hooks", "not imported")]
+    mixed = absent | {"trl: loss": "not imported"}
+    assert told(mixed) == [("  4 hooks", "not imported; not installed: transformers, trl")]
+    for state in ("patched", "failed: TypeError", "missing in trl/trainer.py"):
+        assert told(absent | {"trl: loss": state})[-1] == ("  trl: loss", state)
+        assert len(told(absent | {"trl: loss": state})) == 4

@@ -292,6 +292,31 @@ def test_games_are_listed(invoke, games):
     assert "\\x1b[0m" in lines[2]
 
 
+def test_how_a_game_that_was_stopped_ended_is_seen_on_120_columns(invoke, store):
+    for number in (100, 200):
+        more = {sc.GAME_STATUS: "unfinished", sc.GAME_OUTCOME: "stopped after 1904"}
+        game_id, where = f"selfplay-1121-2012-ab{number}-1", trace(number)
+        more[sc.GAME_PLAYERS] = tuple("ABCDEFG")
+        store.add(
+            game(number, game_id, trace_id=where, took_ms=151_000, more=more),
+            phase(number + 1, game_id=game_id, trace_id=where),
+            interaction(number + 2, parent=number + 1, game_id=game_id, trace_id=where),
+            interaction(
+                number + 3,
+                parent=number + 1,
+                game_id=game_id,
+                trace_id=where,
+                more={sc.ERROR_TYPE: "KeyError"},
+            ),
+            model_call(number + 4, parent=number + 2, trace_id=where),
+        )
+    narrow = ran(invoke("show", "--games", "--store", store.path, COLUMNS="120")).splitlines()
+    assert narrow[0].split()[:3] == ["game", "status", "began"]
+    assert all("ab" in line and "  stopped after 1904  " in line for line in narrow[1:])
+    wide = ran(invoke("show", "--games", "--store", store.path, COLUMNS="160"))
+    assert wide.count("  diplomacy  unfinished · stopped after 1904  ") == 2
+
+
 def test_games_as_json(invoke, games):
     document = json.loads(ran(invoke("show", "--games", "--json", "--store", games.path)))
     assert document["schema"] == "otel_llm.games/1"

@@ -209,6 +209,46 @@ def test_calls_below_a_rollout_are_shown_and_tell_what_was_said(invoke, tmp_path
     assert "chat gpt-5" in result.output
 
 
+def test_a_rollout_without_words_says_how_they_are_kept(invoke, tmp_path):
+    made = Run(steps=1, ranks=1, groups=1, size=2, content=False).train()
+    where = made.write(tmp_path / "none")
+    first = next(s for s in made.all_spans() if s.name == "rollout").attributes[sc.SAMPLE_ID]
+    told = " ".join(invoke("show", "--store", where, "--run", made.id, "--rollout", first).output.split())
+    assert "what was said was not kept; OTEL_LLM_STORE_CONTENT=full keeps it from now on" in told
+    assert "OTEL_LLM_TRL_TRAJECTORY_SAMPLES=0 (--log-trajectory-samples 0)" in told
+
+
+def test_a_rollout_without_words_among_others_with_words_is_told_apart(invoke, tmp_path):
+    made = Run(steps=1, ranks=1, groups=1, size=2).train()
+    one = next(s for s in made.all_spans() if s.name == "rollout")
+    for key in (sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES):
+        del one.attributes[key]
+    where = made.write(tmp_path)
+    text = invoke(
+        "show", "--store", where, "--run", made.id, "--rollout", one.attributes[sc.SAMPLE_ID], COLUMNS="60"
+    ).output
+    told = " ".join(text.split())
+    assert "what was said was kept of other rollouts, not of this one" in told
+    assert "OTEL_LLM_TRL_TRAJECTORY_SAMPLES=0 (--log-trajectory-samples 0) keeps it of all" in told
+    assert "STORE_CONTENT" not in told
+    assert max(map(len, text.splitlines())) <= 60
+
+
+def test_the_update_that_a_loss_and_the_optimizer_belong_to_is_shown(invoke, tmp_path):
+    made = Run(steps=1, ranks=1, groups=1, size=2, micro=2).train()
+    losses = [s for s in made.all_spans() if s.name == "loss"]
+    for update, span in enumerate([*losses, *(s for s in made.all_spans() if s.name == "optimizer")], 7):
+        span.attributes[sc.TRAIN_UPDATE] = update
+    where = made.write(tmp_path)
+    tree = invoke("show", "--store", where, "--run", made.id, "--step", "1", COLUMNS="200").output
+    assert re.search(r"─ loss  150 ms  loss 0.01  micro-batch 0  update 7  learned from 1", tree)
+    assert re.search(r"─ optimizer  60 ms  update 9", tree)
+    assert "loss rank 0 micro-batch 1 update 8" in tree
+    document = json.loads(invoke("show", "--store", where, "--run", made.id, "--step", "1", "--json").stdout)
+    parts = document["attempts"][0]["ranks"][0]["parts"]
+    assert [part["update"] for part in parts if part["kind"] in {"loss", "optimizer"}] == [7, 8, 9]
+
+
 # --- mistakes, and what is hostile ----------------------------------------------------------------
 
 

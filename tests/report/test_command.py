@@ -1,11 +1,15 @@
 """`otel-llm report` as it is typed."""
 
+import re
+
 import pytest
 
 from otel_llm import semconv as sc
+from otel_llm.cli.report import default_output
 from tests.cli.spans import agent_trace
 from tests.report.document import Page
 from tests.report.games import Game, write
+from tests.report.training import Run
 
 
 @pytest.fixture
@@ -23,6 +27,35 @@ def test_all_games_go_into_one_file_in_the_working_directory(otel_llm, store, tm
         "selfplay-001",
         "selfplay-005",
     ]
+
+
+def test_each_game_and_each_run_has_a_file_of_its_own(otel_llm, store, tmp_path):
+    run = Run(steps=1, ranks=1, groups=1, size=2).train()
+    run.write(store)
+    for chosen in (["--game", "selfplay-001"], ["--game", "selfplay-005"], ["--run", run.id]):
+        done = otel_llm("report", *chosen, "--store", store)
+        name = f"otel-llm-report-{chosen[1]}.html"
+        assert done.stdout.startswith(f"{name}  "), done.stderr
+        assert (tmp_path / name).is_file()
+    assert len(list(tmp_path.glob("*.html"))) == 3
+
+
+def test_an_id_that_is_no_file_name_makes_one_in_this_directory_and_two_make_two():
+    ids = ["../a/b", "../a b", "é" * 300, "x" * 300, "\x1b[0m", ".."]
+    names = [str(default_output(name)) for name in ids]
+    assert len(set(names)) == len(ids)
+    for name in names:
+        assert re.fullmatch(r"otel-llm-report-[A-Za-z0-9._-]+\.html", name)
+        assert len(name) < 120
+
+
+@pytest.mark.parametrize(("command", "default"), [("report", "otel-llm-report.html"), ("receive", "128")])
+def test_help_tells_a_default_once(invoke, command, default):
+    told = invoke(command, "--help").output
+    option = {"report": "--output", "receive": "--max-queue"}[command]
+    about = re.search(rf"{option} [A-Z].*?(?=\n +-)", told, re.DOTALL)[0]
+    assert about.count(default) == 1
+    assert "[default" not in about
 
 
 @pytest.mark.parametrize("name", ["selfplay-005", "selfplay-005 "])

@@ -112,6 +112,15 @@ def test_details_of_steps_come_first_and_say_what_each_rank_did(written):
     assert steps[0]["groups"] == ["1-0-g0", "1-0-g1", "1-1-g0", "1-1-g1"]
 
 
+def test_losses_say_which_update_they_belong_to(report):
+    run = Run(steps=1, ranks=1, groups=1, size=2, micro=2).train()
+    for update, loss in enumerate((s for s in run.all_spans() if s.name == "loss"), 7):
+        loss.attributes[sc.TRAIN_UPDATE] = update
+    page, _ = report(run)
+    assert [loss[6] for loss in page.details()[0]["about"]["ranks"][0]["losses"]] == [7, 8]
+    assert {one["about"]["consumers"][0][10] for one in rollouts(page)} == {7, 8}
+
+
 def test_each_rollout_leads_to_the_losses_that_learned_from_it(written, run):
     _, page = written
     learned = {}

@@ -1,5 +1,7 @@
 """The report on a training run as people see it: opened in a browser, clicked, typed into, looked at in the dark."""
 
+import re
+
 import pytest
 
 from otel_llm import semconv as sc
@@ -215,6 +217,15 @@ def test_a_rollout_shows_its_words_its_reward_and_its_way_to_the_loss(page, run)
     assert loss.span_id in shown
     assert "made" not in shown or "weights" in shown
     assert page.evaluate("document.querySelectorAll('.siblings button').length") == 4
+
+
+def test_the_way_to_the_loss_names_the_update(opened):
+    run = Run(steps=1, ranks=1, groups=1, size=2, micro=2).train()
+    for loss in (s for s in run.all_spans() if s.name == "loss"):
+        loss.attributes[sc.TRAIN_UPDATE] = 1_007 + loss.attributes[sc.TRAIN_MICRO_STEP]
+    page = opened(run)
+    open_rollout(page, 0)
+    assert re.search(r"loss on rank 0, micro-batch ([01]), update 1,00[78], alone", text(page, ".detail"))
 
 
 def test_a_link_leads_to_a_rollout(opened, run):

@@ -73,3 +73,22 @@ def test_who_is_alone_puts_right_what_all_others_left(tmp_path):
     assert alone.keys == {"spans": {1, 2, 3}}
     assert {path.read_bytes() for path in tmp_path.glob("*.csv")} == {b"x\n"}
     alone.close()
+
+
+def test_a_file_that_was_complete_goes_to_its_place_though_its_folder_was_removed(tmp_path):
+    journal = Journal(tmp_path, alone=False)
+    part = journal.part("calls")
+    part.write_bytes(b"rows")
+    gone = journal.part("gone")
+    rest = journal.part("half")
+    rest.write_bytes(b"half")
+    inside = {part: "calls/0001.parquet", gone: "interactions/0001.parquet"}
+    journal.state["renames"] = {str(one.relative_to(tmp_path)): there for one, there in inside.items()}
+    journal.commit({"spans": [1]})
+    journal.close()  # killed before the rename; then somebody cleans up
+    again = Journal(tmp_path, alone=True)
+    assert again.keys == {"spans": {1}}
+    assert (tmp_path / "calls" / "0001.parquet").read_bytes() == b"rows"
+    assert not rest.exists()
+    assert not (tmp_path / "interactions").exists()
+    again.close()

@@ -23,6 +23,7 @@ class Consumer:
         iteration: how often the same rollouts were learned from before.
         loss: its value.
         n: how many rollouts it links, groups counted as one.
+        update: which update of the weights, counted over the run from 1.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Consumer:
     iteration: int | None
     loss: float | None
     n: int
+    update: int | None = None
 
 
 class Consumption:
@@ -59,6 +61,7 @@ class Consumption:
                         consumer = Consumer(
                             part.kind, step.attempt, step.number, rank.rank, part.span, part.start_ns, part.micro_step,
                             part.iteration, part.loss, len(part.consumed) + len(part.consumed_groups),
+                            part.update,
                         )  # fmt: skip
                         self._add(consumer, part.consumed, part.consumed_groups)
                 if rank.span is not None and (rank.consumed or rank.consumed_groups):

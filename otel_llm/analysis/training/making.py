@@ -87,6 +87,7 @@ def part(span: StoredSpan) -> PartRecord:
         end_ns=span.end_ns,
         loss=any_number(a, sc.TRAIN_LOSS) if kind == LOSS else None,
         micro_step=whole(a, sc.TRAIN_MICRO_STEP),
+        update=whole(a, sc.TRAIN_UPDATE),
         iteration=whole(a, sc.TRAIN_ITERATION),
         consumed=consumed,
         consumed_groups=groups,

@@ -117,6 +117,7 @@ class PartRecord:
         end_ns: when it ended; None while it is open, or where its process died.
         loss: of a loss.
         micro_step: of gradient accumulation, from 0.
+        update: which update of the weights, counted over the run from 1; None where nobody said.
         iteration: how often the same rollouts were learned from before.
         consumed: rollouts that it learned from.
         consumed_groups: rollouts for whose whole groups it stands that it learned from them, with the group's name
@@ -134,6 +135,7 @@ class PartRecord:
     end_ns: int | None
     loss: float | None = None
     micro_step: int | None = None
+    update: int | None = None
     iteration: int | None = None
     consumed: tuple[SpanRef, ...] = ()
     consumed_groups: tuple[tuple[SpanRef, str | None], ...] = ()

@@ -101,8 +101,11 @@ def report(
         str | None, typer.Option("--until", metavar="WHEN", help="Only what began before: an age, or a time.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to.  [otel-llm-report.html]")
-    ] = Path("otel-llm-report.html"),
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to.  [otel-llm-report.html, or …-report-ID.html]"
+        ),
+    ] = None,
     no_content: Annotated[
         bool, typer.Option("--no-content", help="Leave out what was said, even where the store has it.")
     ] = False,

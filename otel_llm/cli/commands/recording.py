@@ -128,6 +128,7 @@ def receive(
             "--max-queue",
             min=0.001,
             metavar="MB",
+            show_default=False,
             help="All requests at a time; more are told to wait.  [128]",
         ),
     ] = 128,

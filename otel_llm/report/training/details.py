@@ -133,7 +133,7 @@ class Details:
                     "start": milliseconds(one.start_ns, self._t0),
                     "consumers": [
                         [c.kind, c.step, c.attempt, c.rank, c.micro_step, c.iteration, _told(c.loss), c.n, c.span.trace_id,
-                         c.span.span_id]
+                         c.span.span_id, c.update]
                         for c in consumers
                     ],
                     "tokens": [
@@ -191,7 +191,7 @@ def _step(step: StepRecord, groups: Sequence[str]) -> dict[str, Any]:
                     "numbers": {name: _told(value) for name, value in rank.scalars.items()},
                     "losses": [
                         [part.micro_step, part.iteration, _told(part.loss), len(part.consumed) or len(part.consumed_groups),
-                         part.duration_s, part.span.span_id]
+                         part.duration_s, part.span.span_id, part.update]
                         for part in rank.losses[:_MAX_TOKENS]
                     ],
                     "failed": [

@@ -53,10 +53,10 @@ function pathNodes(one, about) {
   const nodes = [el("h3", null, "Its way to the loss")], row = ROLLOUTS.row[one];
   const way = [el("li", null, "generated", row >= 0 && ` in ${stepName(row)}`, ` on rank ${ROLLOUTS.rank[one]}`, known(about.policy) && ` with the weights of step ${about.policy}`, known(about.stale) && about.stale > 0 && `, ${plural(about.stale, "step")} stale`)];
   way.push(el("li", null, known(about.reward) ? `scored ${figure(about.reward)}` : "not scored", known(ROLLOUTS.advantage[one]) ? `, advantage ${signedFigure(ROLLOUTS.advantage[one])}` : ""));
-  for (const [kind, step, attempt, rank, micro, iteration, loss, n, trace, span] of about.consumers ?? []) {
+  for (const [kind, step, attempt, rank, micro, iteration, loss, n, trace, span, update] of about.consumers ?? []) {
     const place = PLACE.get(step), to = [...Array(STEPS.rows).keys()].find((one_) => STEPS.number[one_] === step && STEPS.attempt[one_] === attempt) ?? ROWS[place];
     way.push(el("li", null, "learned from in ", el("button.plain", { type: "button", onclick: () => to !== undefined && pick(to, true) }, `step ${step}`), `: ${words(kind)} on rank ${rank}`,
-      known(micro) && `, micro-batch ${micro}`, known(iteration) && iteration > 0 && `, iteration ${iteration}`, n > 1 ? `, together with ${count(n - 1)} more` : ", alone", known(loss) && `, loss ${figure(loss)}`,
+      known(micro) && `, micro-batch ${micro}`, known(update) && `, update ${count(update)}`, known(iteration) && iteration > 0 && `, iteration ${iteration}`, n > 1 ? `, together with ${count(n - 1)} more` : ", alone", known(loss) && `, loss ${figure(loss)}`,
       el("span.faint.mono", null, ` trace ${trace.slice(0, 8)} span ${span}`)));
   }
   if (!about.consumers) way.push(el("li", null, ROLLOUTS.flags[one] & EVALUATION ? "of an evaluation: nothing learns from it" : "no loss says that it learned from it"));
