@@ -88,20 +88,20 @@ class _Dispatcher:
         self._queue.append((listeners, make))
         if not self._awake:
             self._awake = True
-            if self._thread is None:
-                self._start()
-            self._tokens.put(None)
+            if self._thread is not None or self._start():
+                self._tokens.put(None)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         if not self._start_lock.acquire(blocking=False):
-            return
+            return True  # somebody else does
         try:
             if self._thread is None:
                 self._thread = threads.start(self._work, "otel_llm-hooks")
-        except RuntimeError:
-            pass  # the interpreter is shutting down: nobody is told any more
+        except RuntimeError:  # no more threads to be had, or the interpreter is shutting down
+            self._awake = False  # the next one tries again
         finally:
             self._start_lock.release()
+        return self._thread is not None
 
     def _work(self) -> None:
         while True:
@@ -123,9 +123,9 @@ class _Dispatcher:
         reached = threading.Event()
         # Not by `put`, which refuses what does not fit.
         self._queue.append(((), reached.set))
-        if not self._awake:
-            self._awake = True
-            self._tokens.put(None)
+        # Whether or not it is awake: should it ever have missed a call, this is the next.
+        self._awake = True
+        self._tokens.put(None)
         return reached.wait(max(0.0, timeout_s))
 
 

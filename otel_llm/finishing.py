@@ -111,22 +111,23 @@ class Finisher:
         self._queue.append(item)
         if not self._awake:
             self._awake = True
-            if self._thread is None:
-                self._start()
-            self._tokens.put(None)
+            if self._thread is not None or self._start():
+                self._tokens.put(None)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         # Not under a blocking lock: a finalizer may come here while this very thread is starting the worker.
         if not self._start_lock.acquire(blocking=False):
-            return
+            return True  # somebody else does
         try:
             if self._thread is None and not self._closed:
                 self._thread = threads.start(self._work, "otel_llm-finisher")
         except RuntimeError:
-            # The interpreter is shutting down: the exit handler drains the queue on its own thread.
-            pass
+            # No more threads to be had: the next item tries again. Or the interpreter is shutting down, and the exit
+            # handler drains the queue on its own thread.
+            self._awake = False
         finally:
             self._start_lock.release()
+        return self._thread is not None
 
     def _work(self) -> None:
         tokens = self._tokens
@@ -166,6 +167,9 @@ class Finisher:
         if not self._processing.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
             return False
         try:
+            self._awake = (
+                False  # as in `_work`; should the worker have missed a call, the next one reaches it
+            )
             queue = self._queue
             todo = len(queue)
             done = 0

@@ -69,19 +69,22 @@ class Background:
         self._queue.append((item, nbytes))
         if not self._awake:
             self._awake = True
-            self._start()
-            self._tokens.put(False)
+            if self._start():
+                self._tokens.put(False)
         elif not self._urgent and len(self._queue) >= self._size:
             self._urgent = True
             self._tokens.put(True)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         if self._thread is not None:
-            return
+            return True
         try:
             self._thread = threads.start(self._work, f"otel_llm-{self._what}", (self._tokens,))
-        except RuntimeError:  # the interpreter is shutting down: `flush` writes on its caller's thread
-            return
+        except RuntimeError:
+            # No more threads to be had: the next one tries again. Or the interpreter is shutting down: `flush` writes
+            # on its caller's thread.
+            self._awake = False
+        return self._thread is not None
 
     def _work(self, tokens: SimpleQueue[bool | None]) -> None:
         failed = False

@@ -103,20 +103,22 @@ class SamplingProcessor(SpanProcessor):
         if self._awake:
             return
         self._awake = True
-        if self._thread is None:
-            self._start()
-        self._tokens.put(None)
+        if self._thread is not None or self._start():
+            self._tokens.put(None)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         if not self._start_lock.acquire(blocking=False):
-            return
+            return True  # somebody else does
         try:
             if self._thread is None and not self._stopping:
                 self._thread = threads.start(self._work, f"otel_llm-sample-{self._name}")
         except RuntimeError:
-            pass  # the interpreter is shutting down: `close` does the work on its own thread
+            # No more threads to be had: the next one tries again. Or the interpreter is shutting down: `close` does
+            # the work on its own thread.
+            self._awake = False
         finally:
             self._start_lock.release()
+        return self._thread is not None
 
     # --- on the thread of this stage ------------------------------------------------------------------
 

@@ -172,21 +172,23 @@ class StoreWriter:
 
     def _wake(self) -> None:
         self._awake = True
-        if self._thread is None:
-            self._start()
-        self._tokens.put(False)
+        if self._thread is not None or self._start():
+            self._tokens.put(False)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         # Not under a blocking lock: a finalizer may come here while this very thread is starting the writer.
         if not self._start_lock.acquire(blocking=False):
-            return
+            return True  # somebody else does
         try:
             if self._thread is None:
                 self._thread = threads.start(self._work, "otel_llm-store")
         except RuntimeError:
-            pass  # the interpreter is shutting down; `flush` and `close` then write on their caller's thread
+            # No more threads to be had: the next one tries again. Or the interpreter is shutting down; `flush` and
+            # `close` then write on their caller's thread.
+            self._awake = False
         finally:
             self._start_lock.release()
+        return self._thread is not None
 
     # --- waiting: any thread --------------------------------------------------------------------------
 

@@ -128,22 +128,22 @@ class LiveSink:
 
     def _wake(self) -> None:
         self._awake = True
-        if self._thread is None:
-            self._start()
-        self._tokens.put(None)
+        if self._thread is not None or self._start():
+            self._tokens.put(None)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         if not self._start_lock.acquire(blocking=False):
-            return
+            return True  # somebody else does
         try:
             if self._thread is None:
                 self._thread = threads.start(self._work, f"otel_llm-{self.name}")
-        except (
-            RuntimeError
-        ):  # the interpreter is shutting down: what waits is in the store, and counted by `close`
-            pass
+        except RuntimeError:
+            # No more threads to be had: the next one tries again. Or the interpreter is shutting down: what waits is
+            # in the store, and counted by `close`.
+            self._awake = False
         finally:
             self._start_lock.release()
+        return self._thread is not None
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything that was taken before is with the sink, and settled as far as it can be.

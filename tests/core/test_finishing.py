@@ -8,10 +8,11 @@ import os
 import threading
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm import drops
+from otel_llm import drops, threads
 from otel_llm.finishing import Finisher
 
 
@@ -212,3 +213,28 @@ def test_what_exits_or_is_cancelled_ends_no_thread_of_ours() -> None:
     finisher.put(One("f"))
     assert eventually(lambda: finished[-1] == "f")
     assert drops.counts() == {("internal_error", "finishing"): 2}
+
+
+def test_where_no_thread_could_be_had_the_next_item_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    finisher, finished = Finisher(1 << 20, linger_s=0.001), []
+
+    class One:
+        nbytes = 0
+
+        def finish(self) -> None:
+            finished.append(self)
+
+        def shed(self) -> None: ...
+
+        def abandon(self) -> None: ...
+
+    with monkeypatch.context() as without:
+        without.setattr(threads, "start", none_left)
+        for _ in range(3):
+            finisher.put(One())
+    assert finished == []
+    finisher.put(One())
+    assert eventually(lambda: len(finished) == 4)
