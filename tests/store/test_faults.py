@@ -227,6 +227,17 @@ def test_a_read_only_directory_degrades(tmp_path):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
+def test_a_new_directory_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode(make_writer, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o775)
+    for where, mode in ((tmp_path / "new" / "store", 0o700), (shared, 0o775)):
+        writer = make_writer(where)
+        writer.ended(spans(1)[0])
+        assert writer.flush(5)
+        assert where.stat().st_mode & 0o777 == mode
+
+
 def test_a_store_that_is_removed_while_it_is_written_goes_on_in_a_new_file(directory, writer, tracer, caplog):
     import shutil
 
