@@ -6,7 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from otel_llm import drops, threads
@@ -76,7 +77,8 @@ class _Dispatcher:
 
     def __init__(self) -> None:
         self._queue: deque[_Item] = deque()
-        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._tokens: SimpleQueue[bool] = SimpleQueue()
+        """True where somebody waits."""
         self._awake = False
         self._start_lock = threading.Lock()
         self._thread: threads.Worker | None = None
@@ -89,7 +91,7 @@ class _Dispatcher:
         if not self._awake:
             self._awake = True
             if self._thread is not None or self._start():
-                self._tokens.put(None)
+                self._tokens.put(False)
 
     def _start(self) -> bool:
         if not self._start_lock.acquire(blocking=False):
@@ -105,8 +107,9 @@ class _Dispatcher:
 
     def _work(self) -> None:
         while True:
-            self._tokens.get()
-            time.sleep(LINGER_S)
+            if not self._tokens.get():
+                with suppress(Empty):
+                    self._tokens.get(timeout=LINGER_S)  # only `flush` puts a second one
             self._awake = False  # before the queue is read: what comes from now on wakes us again
             while self._queue:
                 try:
@@ -125,7 +128,7 @@ class _Dispatcher:
         self._queue.append(((), reached.set))
         # Whether or not it is awake: should it ever have missed a call, this is the next.
         self._awake = True
-        self._tokens.put(None)
+        self._tokens.put(True)
         return reached.wait(max(0.0, timeout_s))
 
 
