@@ -182,7 +182,9 @@ def test_a_game_that_is_interrupted_is_in_the_store(tmp_path: Path, selfplay: Pa
     (game,) = store.scopes("game")
     assert game.status == "error"
     assert game.attributes[sc.ERROR_TYPE] == "cancelled"
-    assert game.attributes[sc.TOTALS_PREFIX + "calls"] == len(store.calls)
+    # A call in a thread cannot be cancelled: it may end after its game.
+    ended_within = sum(call.end_ns <= game.end_ns for call in store.calls)
+    assert ended_within <= game.attributes[sc.TOTALS_PREFIX + "calls"] <= len(store.calls)
 
 
 def test_any_endpoint_that_speaks_openai_will_do(tmp_path: Path, selfplay: Path) -> None:
