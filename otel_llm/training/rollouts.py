@@ -264,6 +264,7 @@ class _Late:
 
     def finish(self) -> None:
         """Emit it."""
+        self._told[sc.EVALUATION_NAME] = self._recorder.describer.scrub_name(self._told[sc.EVALUATION_NAME])
         number = self._value.numbers(1)[0]
         if number is not None:
             self._told[sc.EVALUATION_SCORE] = float(number)

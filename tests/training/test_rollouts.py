@@ -19,6 +19,8 @@ from otel_llm.store import StoreReader
 from otel_llm.testing import Captured
 from otel_llm.training import holding
 
+SECRET = "sk-" + "proj-" + "Ab12" * 8
+
 
 @pytest.fixture
 def captured() -> Iterator[Captured]:
@@ -301,17 +303,18 @@ def test_what_comes_late_from_a_device_is_not_waited_for_by_the_program(tmp_path
         with otel_llm.training_run("exp"), otel_llm.step(1):
             with otel_llm.rollout("a") as one:
                 one.advantage(1.0)
-            one.reward("judge", late)
+            one.reward(f"judge {SECRET}", late)
             assert threading.current_thread().name not in late.read
         otel_llm.force_flush()
-        scores = [
-            row.attributes[sc.EVALUATION_SCORE]
+        events = [
+            row.attributes
             for row in StoreReader(tmp_path).logs()
             if row.event_name == sc.EVENT_EVALUATION_RESULT
         ]
     finally:
         otel_llm.shutdown()
-    assert scores == [0.25]
+    assert [event[sc.EVALUATION_SCORE] for event in events] == [0.25]
+    assert SECRET not in str(events)
     assert late.read
 
 
